@@ -1,0 +1,251 @@
+/**
+ * What the lifecycle knows of a domain: a snapshot (everything `plan` may look at), the steps it may ask for, and the
+ * outcomes that come back. All of it is plain data: times are epoch milliseconds (UTC), durations milliseconds, TTLs seconds.
+ */
+import type { Policy } from './policy.ts';
+
+export type KeyAlgorithm = 'rsa' | 'ed25519';
+
+/** The seven states of a key, in the order of its life. What goes wrong is a {@link Condition}, never a state. */
+export type KeyState = 'created' | 'published' | 'standby' | 'active' | 'retiring' | 'revoked' | 'removed';
+
+/** What was seen of a record. `missing`, `revoked` and `mismatched` are never one error. */
+export type Verdict = 'seen' | 'missing' | 'revoked' | 'mismatched' | 'several' | 'unreachable' | 'bogus';
+
+/** The digest of one proof: what all authoritative servers (and resolvers, where asked) answered for a key's record. */
+export interface ProofSummary {
+  readonly at: number;
+  /** What the record was expected to be when it was asked for. */
+  readonly expected: RecordKind;
+  /** `seen` only where every authoritative server gave exactly the expected value. */
+  readonly verdict: Verdict;
+  readonly serversAsked: number;
+  readonly serversAgreeing: number;
+  /** TTL in seconds of the record as served; null where it was not served. */
+  readonly ttl: number | null;
+  /** The zone's negative-cache TTL in seconds: min(SOA TTL, SOA MINIMUM), RFC 2308 section 5. */
+  readonly negativeTtl: number;
+}
+
+/** `key`: the public key; `revoked`: an empty `p=` (RFC 6376 section 3.6.1); `absent`: no record at all. */
+export type RecordKind = 'key' | 'revoked' | 'absent';
+
+export interface DomainView {
+  readonly name: string;
+  readonly kind: 'mail' | 'shadow';
+  readonly createdAt: number;
+  /** Grows by one with every change of the active set, and never goes back. */
+  readonly generation: number;
+  /** First activation of any key; from then on the domain's mail must be signed. */
+  readonly firstActiveAt: number | null;
+  readonly pausedAt: number | null;
+  /** An operator asked that the domain leave: its keys may go without a successor. */
+  readonly removingAt: number | null;
+  /** When `plan` last looked; waits are credited from look to look, so that a jumping clock cannot shorten them. */
+  readonly lastLookAt: number | null;
+}
+
+export interface StreamView {
+  readonly name: string;
+  /** The stream's own policy, or null for the domain's. */
+  readonly policy: Policy | null;
+  readonly pausedAt: number | null;
+  /** A rotation asked for by hand; done when every active key was activated later than this. */
+  readonly rotateRequestedAt: number | null;
+  /** Approval of the coming rotation (policy `approval: 'required'`): valid for keys that are standby at that time. */
+  readonly approvedAt: number | null;
+  /** Set by a rollback: no rotation starts by itself until an operator rotates or resumes. */
+  readonly heldSince: number | null;
+}
+
+export interface KeyView {
+  readonly id: string;
+  readonly stream: string;
+  readonly selector: string;
+  readonly algorithm: KeyAlgorithm;
+  readonly bits: number;
+  /** Contents of the record's `p=` tag: base64 without white space. */
+  readonly publicKey: string;
+  readonly state: KeyState;
+  /** `external` keys belong to somebody else: they are proved and shown, and never published, activated or withdrawn. */
+  readonly ownership: 'ours' | 'external';
+  /** Taken over with its selector and record as they were; it has been signing already. */
+  readonly imported: boolean;
+  readonly createdAt: number;
+  readonly publishedAt: number | null;
+  readonly activatedAt: number | null;
+  readonly retiredAt: number | null;
+  readonly revokedAt: number | null;
+  readonly removedAt: number | null;
+  /** What the publisher last confirmed to have written, and with which TTL (seconds). */
+  readonly written: { readonly kind: RecordKind; readonly ttl: number; readonly at: number } | null;
+  /** The last proof, and since when all proofs without a gap have said `seen` for the same expectation. */
+  readonly proof: ProofSummary | null;
+  readonly provedSince: number | null;
+  /** Credit of the wait that runs now (negative cache, overlap or tombstone), in milliseconds; see DomainView.lastLookAt. */
+  readonly waited: number;
+  /** The domain generation with which the key entered the active set, and the one with which it left. */
+  readonly enteredGeneration: number | null;
+  readonly leftGeneration: number | null;
+  /** Per signer: when a signature of this key was last seen (from mail or from the signer's own test message). */
+  readonly signaturesSeen: Readonly<Record<string, number>>;
+  readonly compromisedAt: number | null;
+  /** Set by a rollback: this key is not to be used again. */
+  readonly rejectedAt: number | null;
+  readonly privateKeyDestroyedAt: number | null;
+}
+
+export interface SignerView {
+  readonly id: string;
+  /** Streams that this signer signs. */
+  readonly streams: readonly string[];
+  /** The generation of this domain's keyring that it has really loaded; 0 for none. */
+  readonly acknowledgedGeneration: number;
+  readonly acknowledgedAt: number | null;
+  /** An operator decided not to wait for it. */
+  readonly setAsideAt: number | null;
+}
+
+export type Subject =
+  | { readonly kind: 'domain' }
+  | { readonly kind: 'stream'; readonly id: string }
+  | { readonly kind: 'key'; readonly id: string }
+  | { readonly kind: 'signer'; readonly id: string };
+
+/** Something that is not as it should be: why, in words, since when, and what to do about it. */
+export interface Condition {
+  readonly subject: Subject;
+  /** A stable kebab-case code, such as `record-missing`. */
+  readonly reason: string;
+  readonly severity: 'info' | 'warning' | 'critical';
+  /** What is the matter, and what the reader can do. */
+  readonly message: string;
+  readonly since: number;
+}
+
+/** Everything that `plan` may look at, for one domain. Removed keys stay in it: selectors are never used twice. */
+export interface Snapshot {
+  readonly domain: DomainView;
+  readonly streams: readonly StreamView[];
+  readonly keys: readonly KeyView[];
+  readonly signers: readonly SignerView[];
+  readonly conditions: readonly Condition[];
+}
+
+/** One small, idempotent piece of work. Kinds marked (pure) touch the store only. */
+export type Step =
+  /** Make a key pair and store it sealed. */
+  | {
+      readonly kind: 'create-key';
+      readonly stream: string;
+      readonly selector: string;
+      readonly algorithm: KeyAlgorithm;
+      readonly bits: number;
+    }
+  /** Write the key's record: its public key, an empty `p=`, or nothing. Also used to change the TTL. */
+  | {
+      readonly kind: 'write-record';
+      readonly keyId: string;
+      readonly record: RecordKind;
+      readonly ttl: number;
+      readonly why: string;
+    }
+  /** Ask every authoritative server (and resolver) for the key's record. */
+  | { readonly kind: 'prove'; readonly keyId: string; readonly expected: RecordKind }
+  /** (pure) created → published, published → standby, retiring → revoked, revoked → removed, … once the facts are there. */
+  | { readonly kind: 'move'; readonly keyId: string; readonly to: KeyState; readonly why: string }
+  /** (pure) One change of the active set: keys enter and keys leave with one new generation. */
+  | {
+      readonly kind: 'change-active';
+      readonly enter: readonly string[];
+      readonly leave: readonly string[];
+      readonly why: string;
+    }
+  /** Hand the keyring of the domain's current generation to a signer. */
+  | { readonly kind: 'deliver'; readonly signerId: string; readonly generation: number }
+  /** Have the signer sign a test message with the key. */
+  | { readonly kind: 'self-test'; readonly signerId: string; readonly keyId: string }
+  /** Destroy the private key of a removed key. */
+  | { readonly kind: 'destroy-private-key'; readonly keyId: string }
+  /** (pure) The domain has no key and no record left: it goes. */
+  | { readonly kind: 'forget-domain' };
+
+/** What became of a step, of a signer's report, or of an operator's command: `apply` folds it into the snapshot. */
+export type Outcome =
+  | {
+      readonly kind: 'key-created';
+      readonly at: number;
+      readonly key: Pick<KeyView, 'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey'>;
+    }
+  | {
+      readonly kind: 'key-imported';
+      readonly at: number;
+      readonly key: Pick<KeyView, 'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey' | 'ownership'>;
+    }
+  | {
+      readonly kind: 'record-written';
+      readonly at: number;
+      readonly keyId: string;
+      readonly record: RecordKind;
+      readonly ttl: number;
+    }
+  /** The write did not happen (or nobody knows): the reason goes into a condition. `waiting` is for a person who must set it by hand. */
+  | {
+      readonly kind: 'record-not-written';
+      readonly at: number;
+      readonly keyId: string;
+      readonly reason: 'waiting' | 'conflict' | 'refused' | 'failed';
+      readonly message: string;
+    }
+  | { readonly kind: 'proved'; readonly keyId: string; readonly proof: ProofSummary }
+  | { readonly kind: 'moved'; readonly at: number; readonly keyId: string; readonly to: KeyState }
+  | {
+      readonly kind: 'active-changed';
+      readonly at: number;
+      readonly enter: readonly string[];
+      readonly leave: readonly string[];
+    }
+  | { readonly kind: 'acknowledged'; readonly at: number; readonly signerId: string; readonly generation: number }
+  | { readonly kind: 'not-acknowledged'; readonly at: number; readonly signerId: string; readonly message: string }
+  | { readonly kind: 'signature-seen'; readonly at: number; readonly signerId: string; readonly keyId: string }
+  | {
+      readonly kind: 'self-test-failed';
+      readonly at: number;
+      readonly signerId: string;
+      readonly keyId: string;
+      readonly message: string;
+    }
+  | { readonly kind: 'private-key-destroyed'; readonly at: number; readonly keyId: string }
+  /** `plan` looked: waits are credited, conditions take the plan's place. */
+  | { readonly kind: 'looked'; readonly at: number; readonly conditions: readonly Condition[] }
+  | OperatorOutcome;
+
+/** What a person (or an API client) asked for. */
+export type OperatorOutcome =
+  | { readonly kind: 'stream-added'; readonly at: number; readonly stream: string; readonly policy: Policy | null }
+  | { readonly kind: 'policy-set'; readonly at: number; readonly stream: string; readonly policy: Policy | null }
+  | { readonly kind: 'rotation-requested'; readonly at: number; readonly stream: string }
+  | { readonly kind: 'rotation-approved'; readonly at: number; readonly stream: string }
+  /** `stream` null: the whole domain. */
+  | { readonly kind: 'paused'; readonly at: number; readonly stream: string | null }
+  | { readonly kind: 'resumed'; readonly at: number; readonly stream: string | null }
+  | { readonly kind: 'rolled-back'; readonly at: number; readonly stream: string }
+  | { readonly kind: 'compromised'; readonly at: number; readonly keyId: string }
+  | {
+      readonly kind: 'signer-added';
+      readonly at: number;
+      readonly signerId: string;
+      readonly streams: readonly string[];
+    }
+  | { readonly kind: 'signer-set-aside'; readonly at: number; readonly signerId: string }
+  | { readonly kind: 'signer-brought-back'; readonly at: number; readonly signerId: string }
+  | { readonly kind: 'signer-removed'; readonly at: number; readonly signerId: string }
+  | { readonly kind: 'removal-requested'; readonly at: number };
+
+/** What `plan` answers. Steps may be carried out in any order, each guarded by the snapshot's version. */
+export interface Plan {
+  readonly steps: readonly Step[];
+  /** When to look again even if nothing happens (epoch milliseconds); never more than a day ahead. */
+  readonly nextLookAt: number;
+  readonly conditions: readonly Condition[];
+}
