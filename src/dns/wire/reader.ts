@@ -9,7 +9,8 @@ export class Reader {
   #end: number;
 
   constructor(bytes: Uint8Array, offset = 0) {
-    this.#bytes = bytes;
+    // A plain view: slicing a Buffer would share its memory instead of copying.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#offset = offset;
     this.#end = bytes.length;
   }
