@@ -45,6 +45,12 @@ export interface DomainView {
   readonly lastLookAt: number | null;
 }
 
+/** The last attempt that failed and how many failed in a row: what the back-off is reckoned from. */
+export interface Retry {
+  readonly at: number;
+  readonly failures: number;
+}
+
 export interface StreamView {
   readonly name: string;
   /** The stream's own policy, or null for the domain's. */
@@ -52,8 +58,12 @@ export interface StreamView {
   readonly pausedAt: number | null;
   /** A rotation asked for by hand; done when every active key was activated later than this. */
   readonly rotateRequestedAt: number | null;
-  /** Approval of the coming rotation (policy `approval: 'required'`): valid for keys that are standby at that time. */
+  /** The domain's generation when that was asked: keys that entered with it or before are due. Clocks jump, generations do not. */
+  readonly rotateRequestedGeneration: number | null;
+  /** Approval of the coming rotation (policy `approval: 'required'`). */
   readonly approvedAt: number | null;
+  /** The domain's generation when that was given: it covers the replacement of keys that entered with it or before. */
+  readonly approvedGeneration: number | null;
   /** Set by a rollback: no rotation starts by itself until an operator rotates or resumes. */
   readonly heldSince: number | null;
 }
@@ -93,6 +103,8 @@ export interface KeyView {
   /** Set by a rollback: this key is not to be used again. */
   readonly rejectedAt: number | null;
   readonly privateKeyDestroyedAt: number | null;
+  /** Failed attempts to write the record; null after a success. */
+  readonly retry: Retry | null;
 }
 
 export interface SignerView {
@@ -104,6 +116,8 @@ export interface SignerView {
   readonly acknowledgedAt: number | null;
   /** An operator decided not to wait for it. */
   readonly setAsideAt: number | null;
+  /** Failed deliveries or self-tests; null after a success. */
+  readonly retry: Retry | null;
 }
 
 export type Subject =
@@ -161,7 +175,10 @@ export type Step =
       readonly leave: readonly string[];
       readonly why: string;
     }
-  /** Hand the keyring of the domain's current generation to a signer. */
+  /**
+   * Hand the keyring of the domain's current generation to a signer. Where the domain is being removed and has no active
+   * key left, the signer is told to forget the domain instead; its answer counts as the acknowledgement.
+   */
   | { readonly kind: 'deliver'; readonly signerId: string; readonly generation: number }
   /** Have the signer sign a test message with the key. */
   | { readonly kind: 'self-test'; readonly signerId: string; readonly keyId: string }
@@ -216,8 +233,16 @@ export type Outcome =
       readonly message: string;
     }
   | { readonly kind: 'private-key-destroyed'; readonly at: number; readonly keyId: string }
-  /** `plan` looked: waits are credited, conditions take the plan's place. */
-  | { readonly kind: 'looked'; readonly at: number; readonly conditions: readonly Condition[] }
+  /**
+   * `plan` looked: waits are credited, its conditions take the place of the old. `waits` names the keys whose wait ran
+   * since the last look and the most that one look may credit to each (both are {@link Plan}'s); `looked` in plan.ts makes it.
+   */
+  | {
+      readonly kind: 'looked';
+      readonly at: number;
+      readonly conditions: readonly Condition[];
+      readonly waits: Readonly<Record<string, number>>;
+    }
   | OperatorOutcome;
 
 /** What a person (or an API client) asked for. */
@@ -248,4 +273,6 @@ export interface Plan {
   /** When to look again even if nothing happens (epoch milliseconds); never more than a day ahead. */
   readonly nextLookAt: number;
   readonly conditions: readonly Condition[];
+  /** For the `looked` outcome: the keys whose wait runs, and the most milliseconds that this look may credit to each. */
+  readonly waits: Readonly<Record<string, number>>;
 }
