@@ -1,0 +1,150 @@
+/** `keyturn.yaml`: every setting, its default, and what it may hold. An empty file is a complete configuration. */
+import { z } from 'zod';
+import { policySchema } from './policy-schema.ts';
+import { duration, endpoint, hostName, name, network, socketAddress } from './values.ts';
+
+const roles = z
+  .strictObject({
+    reconcile: z.boolean().default(true),
+    milter: z.boolean().default(true),
+    dns: z.boolean().default(true),
+  })
+  .prefault({});
+
+const tsigKey = z.strictObject({
+  name: hostName,
+  algorithm: z.enum(['hmac-sha256', 'hmac-sha384', 'hmac-sha512']).default('hmac-sha256'),
+  secret: z.string().optional(),
+  secretFile: z.string().optional(),
+});
+
+/** Zones listed here are written by this publisher; without zones it writes whatever no other publisher claims. */
+const matching = { name, zones: z.array(hostName).default([]) };
+
+const publisher = z.discriminatedUnion('kind', [
+  z.strictObject({ ...matching, kind: z.literal('builtin') }),
+  z.strictObject({ ...matching, kind: z.literal('manual') }),
+  z.strictObject({
+    ...matching,
+    kind: z.literal('rfc2136'),
+    /** Tried in order; `host`, `host:port`, `[v6]:port`. */
+    servers: z.array(socketAddress).min(1),
+    /** The zone to update; by default the listed zone, or the apex found by asking for SOA records. */
+    zone: hostName.optional(),
+    key: tsigKey,
+    timeout: duration.prefault('5s'),
+  }),
+]);
+
+const proof = z
+  .strictObject({
+    /** `authoritative`: every authoritative server; `recursive`: the resolvers only; `both`: one, then the other. */
+    mode: z.enum(['authoritative', 'recursive', 'both']).default('authoritative'),
+    /** Recursive resolvers; by default those of /etc/resolv.conf. */
+    resolvers: z.array(socketAddress).default([]),
+    /** Zones whose authoritative servers are known: split horizons, closed networks, hidden primaries. */
+    zones: z.array(z.strictObject({ apex: hostName, servers: z.array(socketAddress).min(1) })).default([]),
+    timeout: duration.prefault('5s'),
+  })
+  .prefault({});
+
+const dns = z
+  .strictObject({
+    listen: z.array(socketAddress).default(['127.0.0.1:5353']),
+    zones: z
+      .array(
+        z.strictObject({
+          apex: hostName,
+          nameservers: z.array(hostName).min(1),
+          hostmaster: hostName.optional(),
+          ttl: duration.prefault('1h'),
+          /** SOA MINIMUM: how long "no such name" is remembered (RFC 2308). Short, for every first proof waits for it. */
+          negativeTtl: duration.prefault('5m'),
+          /** Records that stand in the zone beside the keys: glue for its name servers. */
+          addresses: z.record(hostName, z.array(z.string())).default({}),
+          /** Notified of each change; they may transfer the zone. */
+          secondaries: z.array(socketAddress).default([]),
+          /** Networks that may transfer the zone without a key. */
+          allowTransfer: z.array(network).default([]),
+        }),
+      )
+      .default([]),
+    /** TSIG keys that may transfer any zone. */
+    keys: z.array(tsigKey).default([]),
+    /** Answers a second to one /24 or /56; 0 for no limit. */
+    rateLimit: z.int().min(0).default(200),
+  })
+  .prefault({});
+
+const streamRule = z.strictObject({
+  stream: name,
+  /** All that are given must match; names and values are globs (`*`, `?`). */
+  user: z.string().optional(),
+  sender: z.string().optional(),
+  client: network.optional(),
+  header: z.strictObject({ name: z.string().min(1), value: z.string() }).optional(),
+  /** Only for this domain's mail. */
+  domain: hostName.optional(),
+});
+
+const milter = z
+  .strictObject({
+    listen: z.array(endpoint).default(['inet:127.0.0.1:8891']),
+    /** Mode of UNIX sockets, in octal. */
+    socketMode: z
+      .string()
+      .regex(/^0?[0-7]{3}$/, 'expected an octal mode such as 660')
+      .default('660'),
+    /** Mail from these networks is outbound even without authentication. */
+    internal: z.array(network).default(['127.0.0.0/8', '::1/128']),
+    /** Mail servers that may connect over TCP. */
+    allow: z.array(network).default(['127.0.0.0/8', '::1/128']),
+    /** Sign mail from sub.example.com with the keys of example.com where sub.example.com has none of its own. */
+    signSubdomains: z.boolean().default(false),
+    onFailure: z.enum(['tempfail', 'reject', 'pass']).default('tempfail'),
+    streams: z.array(streamRule).default([]),
+  })
+  .prefault({});
+
+const reconcile = z
+  .strictObject({
+    /** Domains looked at side by side. */
+    concurrency: z.int().min(1).max(1000).default(8),
+    /** How often the store is asked for work that another process made. */
+    interval: duration.prefault('1s'),
+    /** How long one look may take before another instance may take the domain over. */
+    lease: duration.prefault('2m'),
+    /** Key pairs made ahead of every kind that the policies name. */
+    keysAhead: z.int().min(0).max(10_000).default(4),
+  })
+  .prefault({});
+
+const log = z
+  .strictObject({
+    level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+    /** `auto`: text at a terminal, JSON elsewhere. */
+    format: z.enum(['auto', 'text', 'json']).default('auto'),
+  })
+  .prefault({});
+
+export const configSchema = z.strictObject({
+  /** Folder of the database and the key-encryption key; by default /var/lib/keyturn where it exists and ./.keyturn elsewhere. */
+  data: z.string().min(1).optional(),
+  /** File of the key-encryption key; by default `kek` in the data folder. KEYTURN_KEK in the environment goes first. */
+  kekFile: z.string().min(1).optional(),
+  /** Name of this instance's own signer; two instances with a milter need two names. */
+  instance: name.default('milter'),
+  roles,
+  /** `default` is the policy of domains that name none. */
+  policies: z.record(name, policySchema).default({}),
+  publishers: z.array(publisher).default([]),
+  proof,
+  dns,
+  milter,
+  reconcile,
+  log,
+});
+
+export type Config = z.output<typeof configSchema>;
+export type PublisherConfig = z.output<typeof publisher>;
+export type TsigKeyConfig = z.output<typeof tsigKey>;
