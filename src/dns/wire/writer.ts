@@ -16,26 +16,31 @@ export class Writer {
 
   u8(value: number): void {
     this.#check(value, 0xff);
-    this.#bytes[this.#grow(1)] = value;
+    const at = this.#grow(1);
+    this.#bytes[at] = value;
   }
 
   u16(value: number): void {
     this.#check(value, 0xffff);
-    this.#bytes.writeUInt16BE(value, this.#grow(2));
+    const at = this.#grow(2);
+    this.#bytes.writeUInt16BE(value, at);
   }
 
   u32(value: number): void {
     this.#check(value, 0xffffffff);
-    this.#bytes.writeUInt32BE(value, this.#grow(4));
+    const at = this.#grow(4);
+    this.#bytes.writeUInt32BE(value, at);
   }
 
   u48(value: number): void {
     this.#check(value, 0xffffffffffff);
-    this.#bytes.writeUIntBE(value, this.#grow(6), 6);
+    const at = this.#grow(6);
+    this.#bytes.writeUIntBE(value, at, 6);
   }
 
   raw(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#grow(bytes.length));
+    const at = this.#grow(bytes.length);
+    this.#bytes.set(bytes, at);
   }
 
   /** A character string (RFC 1035 §3.3), at most 255 bytes. */
@@ -84,6 +89,7 @@ export class Writer {
     return new Uint8Array(this.#bytes.subarray(0, this.#length));
   }
 
+  /** Makes room and answers where; to be called before `#bytes` is looked at, which it may replace. */
   #grow(by: number): number {
     const at = this.#length;
     const needed = at + by;
