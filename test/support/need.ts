@@ -1,20 +1,19 @@
 /** Real programs that tests run: present, or the test is skipped by name; under CI=true a missing one is an error. */
 import { accessSync, appendFileSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 
 /** Debian keeps servers in sbin folders, which an ordinary user's PATH leaves out. */
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
 
 /** Full path of a program, or null where it is not installed. */
 export function findProgram(program: string): string | null {
-  for (const folder of folders) {
-    if (folder === '') continue;
-    const path = join(folder, program);
+  const candidates = isAbsolute(program) ? [program] : folders.filter(Boolean).map((folder) => join(folder, program));
+  for (const path of candidates) {
     try {
       accessSync(path, constants.X_OK);
       return path;
     } catch {
-      // Not in this folder.
+      // Not there.
     }
   }
   return null;
