@@ -97,7 +97,9 @@ describe('a configuration', () => {
   });
 
   test('refuses a policy that contradicts itself', () => {
-    expect(problems('policies: {x: {rotateEvery: 1h, lead: 2h}}')[0]).toMatch(/rotateEvery \(1h\) must be longer than lead/);
+    expect(problems('policies: {x: {rotateEvery: 1h, lead: 2h}}')[0]).toMatch(
+      /rotateEvery \(1h\) must be longer than lead/,
+    );
     expect(problems('policies: {x: {selectorTemplate: "s{date}"}}')[0]).toMatch(/must contain \{n\}/);
   });
 
@@ -137,6 +139,8 @@ describe('finding the file', () => {
   });
 
   test('a named file that is not there is an error, not all defaults', () => {
-    expect(() => loadConfig(join(folder, 'none.yaml'), { env: {}, workingFolder: folder })).toThrow(/cannot read .*none\.yaml/);
+    expect(() => loadConfig(join(folder, 'none.yaml'), { env: {}, workingFolder: folder })).toThrow(
+      /cannot read .*none\.yaml/,
+    );
   });
 });

@@ -28,11 +28,9 @@ export const hostName = z
   .refine(isDomainName, { error: 'expected a domain name such as example.com' });
 
 /** `1.2.3.4:53`, `[2001:db8::1]:53`, `ns1.example.net`, `ns1.example.net:5300`. */
-export const socketAddress = z
-  .string()
-  .refine((value) => splitAddress(value, 53) !== null, {
-    error: 'expected an address such as 192.0.2.1:53 or [2001:db8::1]:53',
-  });
+export const socketAddress = z.string().refine((value) => splitAddress(value, 53) !== null, {
+  error: 'expected an address such as 192.0.2.1:53 or [2001:db8::1]:53',
+});
 
 /** `inet:HOST:PORT` or `unix:PATH`. */
 export const endpoint = z
