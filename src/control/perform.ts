@@ -1,0 +1,212 @@
+/** Carries out one step that touches the world. What the world answers, failures too, comes back as outcomes; nothing is thrown for it. */
+
+import { summarize } from '../dns/lookup/proof.ts';
+import type { Clock } from '../lifecycle/clock.ts';
+import type { KeyView, Outcome, Step } from '../lifecycle/types.ts';
+import type { NewProof } from '../store/proofs.ts';
+import type { NewSecret, Store, StoredDomain } from '../store/store.ts';
+import { plain } from './events.ts';
+import { toKeyring } from './keyring.ts';
+import { errorText } from './log.ts';
+import { recordName, type World } from './world.ts';
+
+/** Steps that only change the store are the look's own business. */
+export type Effect = Extract<
+  Step,
+  { kind: 'create-key' | 'write-record' | 'prove' | 'deliver' | 'self-test' | 'destroy-private-key' }
+>;
+
+/** What came of steps, to be committed with the state that it changes. */
+export interface Results {
+  readonly outcomes: readonly Outcome[];
+  readonly proofs: readonly NewProof[];
+  readonly secrets: readonly NewSecret[];
+  readonly destroy: readonly string[];
+}
+
+export const noResults: Results = { outcomes: [], proofs: [], secrets: [], destroy: [] };
+
+export function joinResults(all: readonly Results[]): Results {
+  return {
+    outcomes: all.flatMap((r) => r.outcomes),
+    proofs: all.flatMap((r) => r.proofs),
+    secrets: all.flatMap((r) => r.secrets),
+    destroy: all.flatMap((r) => r.destroy),
+  };
+}
+
+export interface Performer {
+  readonly store: Store;
+  readonly world: World;
+  readonly clock: Clock;
+}
+
+/** True for effects that this process can carry out; a signer of another process is that process's business. */
+export function isOurs(effect: Effect, world: World): boolean {
+  return (effect.kind !== 'deliver' && effect.kind !== 'self-test') || world.signers.has(effect.signerId);
+}
+
+export async function perform(
+  effect: Effect,
+  domain: StoredDomain,
+  performer: Performer,
+  signal: AbortSignal,
+): Promise<Results> {
+  const outcomes = (...list: Outcome[]): Results => ({ ...noResults, outcomes: list });
+  switch (effect.kind) {
+    case 'create-key':
+      return createKey(effect, performer);
+    case 'write-record':
+      return outcomes(await writeRecord(effect, domain, performer, signal));
+    case 'prove':
+      return prove(effect, domain, performer, signal);
+    case 'deliver':
+      return outcomes(await deliver(effect, domain, performer));
+    case 'self-test':
+      return outcomes(...(await selfTest(effect, domain, performer)));
+    case 'destroy-private-key': {
+      const outcome: Outcome = { kind: 'private-key-destroyed', at: performer.clock.now(), keyId: effect.keyId };
+      return { ...noResults, outcomes: [outcome], destroy: [effect.keyId] };
+    }
+  }
+}
+
+async function createKey(step: Extract<Effect, { kind: 'create-key' }>, { world, clock }: Performer): Promise<Results> {
+  const { stream, selector, algorithm, bits } = step;
+  const { publicKey, secret } = await world.keyPair(algorithm, bits);
+  const id = world.newKeyId();
+  return {
+    ...noResults,
+    outcomes: [{ kind: 'key-created', at: clock.now(), key: { id, stream, selector, algorithm, bits, publicKey } }],
+    secrets: [secret(id)],
+  };
+}
+
+async function writeRecord(
+  step: Extract<Effect, { kind: 'write-record' }>,
+  domain: StoredDomain,
+  { store, world, clock }: Performer,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const key = keyOf(domain, step.keyId);
+  const publisher = world.publisherOf(domain.snapshot.domain.name);
+  const value = world.recordText(key, step.record);
+  const ttl = Math.max(step.ttl, publisher.capabilities.minimumTtl);
+  const failed = (reason: 'waiting' | 'conflict' | 'refused' | 'failed', message: string): Outcome => ({
+    kind: 'record-not-written',
+    at: clock.now(),
+    keyId: key.id,
+    reason,
+    message,
+  });
+  try {
+    const result = await publisher.apply(
+      {
+        name: recordName(key.selector, domain.snapshot.domain.name),
+        desired: value === null ? null : { value, ttl },
+        ours: await ourValues(key, world, store),
+      },
+      signal,
+    );
+    switch (result.kind) {
+      case 'done':
+        return { kind: 'record-written', at: clock.now(), keyId: key.id, record: step.record, ttl: step.ttl };
+      case 'waiting':
+        return failed('waiting', waitingFor(result.instructions));
+      default:
+        return failed(result.kind, result.message);
+    }
+  } catch (error) {
+    return failed('failed', `Writing the record of ${key.selector} by ${publisher.name} failed: ${errorText(error)}`);
+  }
+}
+
+function waitingFor({ action, name, zoneFile }: { action: 'set' | 'delete'; name: string; zoneFile: string }): string {
+  return action === 'set'
+    ? `Waiting for somebody to set this record by hand; it goes on by itself once DNS shows it: ${zoneFile}`
+    : `Waiting for somebody to delete the TXT record at ${name}; it goes on by itself once it is gone from DNS.`;
+}
+
+/** Every text that we may have written at the key's name, and for a key taken over the one that stood there with the same key in it. */
+async function ourValues(key: KeyView, world: World, store: Store): Promise<string[]> {
+  const ours = [world.recordText(key, 'key'), world.recordText(key, 'revoked')].filter((text) => text !== null);
+  if (!key.imported) return ours;
+  const seen = (await store.proofs(key.id)).find((proof) => proof.expected === 'key' && proof.verdict === 'seen');
+  const answers: unknown = seen === undefined ? [] : (seen.detail as { answers?: unknown }).answers;
+  const values = Array.isArray(answers) ? answers.flatMap((answer: { values?: unknown }) => answer.values ?? []) : [];
+  return [...new Set([...ours, ...values.filter((value) => typeof value === 'string')])];
+}
+
+async function prove(
+  step: Extract<Effect, { kind: 'prove' }>,
+  domain: StoredDomain,
+  { world }: Performer,
+  signal: AbortSignal,
+): Promise<Results> {
+  const key = keyOf(domain, step.keyId);
+  const value = world.recordText(key, step.expected);
+  const proof = await world.prove(
+    recordName(key.selector, domain.snapshot.domain.name),
+    { kind: step.expected, ...(value === null ? {} : { value }) },
+    signal,
+  );
+  const { at, expected, verdict } = proof;
+  return {
+    ...noResults,
+    outcomes: [{ kind: 'proved', keyId: key.id, proof: summarize(proof) }],
+    proofs: [{ keyId: key.id, at, expected, verdict, detail: plain(proof) }],
+  };
+}
+
+/** Hands over what the store holds now: at least the generation asked for, for the decision was committed before. */
+async function deliver(
+  step: Extract<Effect, { kind: 'deliver' }>,
+  { snapshot }: StoredDomain,
+  { store, world, clock }: Performer,
+): Promise<Outcome> {
+  const { name, removingAt, generation } = snapshot.domain;
+  const { signerId } = step;
+  const failed = (message: string): Outcome => ({ kind: 'not-acknowledged', at: clock.now(), signerId, message });
+  const signer = world.signers.get(signerId);
+  if (signer === undefined) return failed(`The signer ${signerId} is not reached from this process.`);
+  try {
+    if (removingAt !== null && !snapshot.keys.some((key) => key.state === 'active')) {
+      await signer.forget(name);
+      return { kind: 'acknowledged', at: clock.now(), signerId, generation };
+    }
+    const stored = await store.keyring(name);
+    if (stored === null) return failed(`${name} is gone from the store.`);
+    const delivery = await signer.deliver(toKeyring(stored));
+    if (delivery.kind !== 'acknowledged') return failed(delivery.message);
+    return { kind: 'acknowledged', at: clock.now(), signerId, generation: delivery.generation };
+  } catch (error) {
+    return failed(`Handing the keyring of ${name} to ${signerId} failed: ${errorText(error)}`);
+  }
+}
+
+async function selfTest(
+  step: Extract<Effect, { kind: 'self-test' }>,
+  domain: StoredDomain,
+  { world, clock }: Performer,
+): Promise<Outcome[]> {
+  const { signerId, keyId } = step;
+  const key = keyOf(domain, keyId);
+  const signer = world.signers.get(signerId);
+  if (signer === undefined) return [];
+  let message: string;
+  try {
+    const test = await signer.selfTest(domain.snapshot.domain.name, key.stream, key.selector);
+    if (test.kind === 'signed') return [{ kind: 'signature-seen', at: clock.now(), signerId, keyId }];
+    message = test.message;
+  } catch (error) {
+    message = errorText(error);
+  }
+  return [{ kind: 'self-test-failed', at: clock.now(), signerId, keyId, message }];
+}
+
+function keyOf(domain: StoredDomain, keyId: string): KeyView {
+  const key = domain.snapshot.keys.find((candidate) => candidate.id === keyId);
+  if (key === undefined)
+    throw new Error(`the plan of ${domain.snapshot.domain.name} names the key ${keyId}, which it does not have`);
+  return key;
+}
