@@ -1,0 +1,140 @@
+/** What people asked for. Commands leave marks; what follows from them is the plan's business. */
+import type { Applied } from '../apply.ts';
+import { findKey, findStream, isSpoiled } from '../facts.ts';
+import { newSigner, newStream } from '../new-domain.ts';
+import type { KeyView, OperatorOutcome, Snapshot } from '../types.ts';
+import { changeKey, changeSigner, changeStream, dropConditions } from './change.ts';
+
+export function applyOperator(snapshot: Snapshot, outcome: OperatorOutcome): Applied {
+  if ('signerId' in outcome) return applyToSigner(snapshot, outcome);
+  switch (outcome.kind) {
+    case 'removal-requested':
+      if (snapshot.domain.removingAt !== null) return { snapshot, refused: 'already-so' };
+      return { snapshot: { ...snapshot, domain: { ...snapshot.domain, removingAt: outcome.at } } };
+    case 'compromised':
+      return compromise(snapshot, outcome.keyId, outcome.at);
+    case 'stream-added':
+      if (findStream(snapshot, outcome.stream)) return { snapshot, refused: 'already-so' };
+      return { snapshot: { ...snapshot, streams: [...snapshot.streams, newStream(outcome.stream, outcome.policy)] } };
+    case 'paused':
+    case 'resumed':
+      return pauseOrResume(snapshot, outcome);
+    default:
+      return applyToStream(snapshot, outcome);
+  }
+}
+
+function applyToStream(
+  snapshot: Snapshot,
+  outcome: Extract<
+    OperatorOutcome,
+    { kind: 'policy-set' | 'rotation-requested' | 'rotation-approved' | 'rolled-back' }
+  >,
+): Applied {
+  if (!findStream(snapshot, outcome.stream)) return { snapshot, refused: 'unknown-stream' };
+  const { generation } = snapshot.domain;
+  switch (outcome.kind) {
+    case 'policy-set':
+      return { snapshot: changeStream(snapshot, outcome.stream, { policy: outcome.policy }) };
+    case 'rotation-requested':
+      return {
+        snapshot: changeStream(snapshot, outcome.stream, {
+          rotateRequestedAt: outcome.at,
+          rotateRequestedGeneration: generation,
+          heldSince: null,
+        }),
+      };
+    case 'rotation-approved':
+      return {
+        snapshot: changeStream(snapshot, outcome.stream, { approvedAt: outcome.at, approvedGeneration: generation }),
+      };
+    case 'rolled-back':
+      return rollBack(snapshot, outcome.stream, outcome.at);
+  }
+}
+
+function pauseOrResume(snapshot: Snapshot, outcome: Extract<OperatorOutcome, { kind: 'paused' | 'resumed' }>): Applied {
+  const pausedAt = outcome.kind === 'paused' ? outcome.at : null;
+  if (outcome.stream === null) {
+    const domain = { ...snapshot.domain, pausedAt };
+    const streams =
+      outcome.kind === 'resumed' && snapshot.streams.some((stream) => stream.heldSince !== null)
+        ? snapshot.streams.map((stream) => (stream.heldSince === null ? stream : { ...stream, heldSince: null }))
+        : snapshot.streams;
+    if (snapshot.domain.pausedAt === pausedAt && streams === snapshot.streams)
+      return { snapshot, refused: 'already-so' };
+    return { snapshot: { ...snapshot, domain, streams } };
+  }
+  if (!findStream(snapshot, outcome.stream)) return { snapshot, refused: 'unknown-stream' };
+  const held = outcome.kind === 'resumed' ? { heldSince: null } : {};
+  return { snapshot: changeStream(snapshot, outcome.stream, { pausedAt, ...held }) };
+}
+
+function compromise(snapshot: Snapshot, keyId: string, at: number): Applied {
+  const key = findKey(snapshot, keyId);
+  if (key === undefined) return { snapshot, refused: 'unknown-key' };
+  if (key.ownership === 'external') return { snapshot, refused: 'not-ours' };
+  if (key.compromisedAt !== null) return { snapshot, refused: 'already-so' };
+  if (key.state === 'removed') return { snapshot, refused: 'wrong-state' };
+  return { snapshot: changeKey(snapshot, keyId, { compromisedAt: at }) };
+}
+
+/**
+ * Rolls back the last rotation, while one of the keys that it replaces can still come back. The new keys are those that
+ * entered after every retiring key did, or, where nothing has left yet, those that entered last; they are rejected, and the
+ * stream is held so that the clock does not start the same rotation again.
+ */
+function rollBack(snapshot: Snapshot, stream: string, at: number): Applied {
+  if (findStream(snapshot, stream)?.heldSince !== null) return { snapshot, refused: 'nothing-to-roll-back' };
+  const keys = snapshot.keys.filter((key) => key.stream === stream && !isSpoiled(key));
+  const active = keys.filter((key) => key.state === 'active');
+  const retiring = keys.filter((key) => key.state === 'retiring');
+  const entered = (key: KeyView): number => key.enteredGeneration ?? 0;
+  const lastLeaver = Math.max(0, ...retiring.map(entered));
+  const newest = Math.max(0, ...active.map(entered));
+  const rejected = active.filter((key) => (retiring.length > 0 ? entered(key) > lastLeaver : entered(key) === newest));
+  const firstIn = Math.min(...rejected.map(entered));
+  const old = [
+    ...active.filter((key) => !rejected.includes(key)),
+    ...retiring.filter((key) => (key.leftGeneration ?? 0) >= firstIn),
+  ];
+  if (rejected.length === 0 || old.length === 0) return { snapshot, refused: 'nothing-to-roll-back' };
+  const ids = new Set(rejected.map((key) => key.id));
+  return {
+    snapshot: {
+      ...changeStream(snapshot, stream, { heldSince: at }),
+      keys: snapshot.keys.map((key) => (ids.has(key.id) ? { ...key, rejectedAt: at } : key)),
+    },
+  };
+}
+
+function applyToSigner(snapshot: Snapshot, outcome: Extract<OperatorOutcome, { signerId: string }>): Applied {
+  const signer = snapshot.signers.find((s) => s.id === outcome.signerId);
+  if (outcome.kind === 'signer-added') {
+    if (signer === undefined)
+      return {
+        snapshot: { ...snapshot, signers: [...snapshot.signers, newSigner(outcome.signerId, outcome.streams)] },
+      };
+    if (signer.streams.join(' ') === outcome.streams.join(' ')) return { snapshot, refused: 'already-so' };
+    return { snapshot: changeSigner(snapshot, signer.id, { streams: outcome.streams }) };
+  }
+  if (signer === undefined) return { snapshot, refused: 'unknown-signer' };
+  switch (outcome.kind) {
+    case 'signer-set-aside':
+      if (signer.setAsideAt !== null) return { snapshot, refused: 'already-so' };
+      return { snapshot: changeSigner(snapshot, signer.id, { setAsideAt: outcome.at }) };
+    case 'signer-brought-back':
+      if (signer.setAsideAt === null) return { snapshot, refused: 'already-so' };
+      return { snapshot: changeSigner(snapshot, signer.id, { setAsideAt: null, retry: null }) };
+    case 'signer-removed': {
+      const gone = { ...snapshot, signers: snapshot.signers.filter((s) => s !== signer) };
+      return {
+        snapshot: dropConditions(
+          gone,
+          { kind: 'signer', id: signer.id },
+          gone.conditions.map((c) => c.reason),
+        ),
+      };
+    }
+  }
+}

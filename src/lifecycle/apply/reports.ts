@@ -1,0 +1,199 @@
+/** Reports of the world: what was made, written, seen, loaded and signed. Facts are taken whatever they say. */
+import type { Applied } from '../apply.ts';
+import { findKey } from '../facts.ts';
+import { newKey } from '../new-domain.ts';
+import type { Condition, KeyView, Outcome, SignerView, Snapshot } from '../types.ts';
+import { addCondition, changeKey, changeSigner, dropConditions } from './change.ts';
+
+type Report = Extract<
+  Outcome,
+  {
+    kind:
+      | 'key-created'
+      | 'key-imported'
+      | 'record-written'
+      | 'record-not-written'
+      | 'proved'
+      | 'acknowledged'
+      | 'not-acknowledged'
+      | 'signature-seen'
+      | 'self-test-failed'
+      | 'private-key-destroyed';
+  }
+>;
+
+/** The conditions that a failed write leaves; plan keeps them until the record is as it should be. */
+export const WRITE_REASONS = ['record-waiting', 'record-conflict', 'record-refused', 'write-failed'] as const;
+/** The conditions that a signer's failures leave. */
+export const DELIVERY_REASON = 'signer-not-acknowledging';
+export const SELF_TEST_REASON = 'self-test-failed';
+
+export function applyReport(snapshot: Snapshot, report: Report): Applied {
+  switch (report.kind) {
+    case 'key-created':
+      return addKey(snapshot, newKey({ ...report.key, ownership: 'ours', imported: false }, report.at));
+    case 'key-imported':
+      return addKey(snapshot, newKey({ ...report.key, imported: true }, report.at));
+    case 'acknowledged':
+    case 'not-acknowledged':
+      return applyToSigner(snapshot, report);
+    default:
+      return applyToKey(snapshot, report);
+  }
+}
+
+/** Making the same key again, or another for a selector that is taken, is harmless: the first one stands. */
+function addKey(snapshot: Snapshot, key: KeyView): Applied {
+  if (snapshot.domain.removingAt !== null) return { snapshot, refused: 'removing' };
+  if (snapshot.keys.some((other) => other.id === key.id)) return { snapshot, refused: 'already-so' };
+  if (snapshot.keys.some((other) => other.selector === key.selector)) return { snapshot, refused: 'selector-taken' };
+  if (!snapshot.streams.some((stream) => stream.name === key.stream)) return { snapshot, refused: 'unknown-stream' };
+  return { snapshot: { ...snapshot, keys: [...snapshot.keys, key] } };
+}
+
+function applyToKey(snapshot: Snapshot, report: Extract<Report, { keyId: string }>): Applied {
+  const key = findKey(snapshot, report.keyId);
+  if (key === undefined) return { snapshot, refused: 'unknown-key' };
+  switch (report.kind) {
+    case 'record-written': {
+      const written = { kind: report.record, ttl: report.ttl, at: report.at };
+      const changed = changeKey(snapshot, key.id, { written, retry: null });
+      return { snapshot: dropConditions(changed, { kind: 'key', id: key.id }, WRITE_REASONS) };
+    }
+    case 'record-not-written': {
+      const retry = { at: report.at, failures: (key.retry?.failures ?? 0) + 1 };
+      return { snapshot: addCondition(changeKey(snapshot, key.id, { retry }), notWritten(key, report)) };
+    }
+    case 'proved':
+      return proved(snapshot, key, report.proof);
+    case 'signature-seen':
+      return signatureSeen(snapshot, key, report);
+    case 'self-test-failed':
+      return selfTestFailed(snapshot, key, report);
+    case 'private-key-destroyed':
+      if (key.privateKeyDestroyedAt !== null) return { snapshot, refused: 'already-so' };
+      return { snapshot: changeKey(snapshot, key.id, { privateKeyDestroyedAt: report.at }) };
+  }
+}
+
+function notWritten(key: KeyView, report: Extract<Report, { kind: 'record-not-written' }>): Condition {
+  const [reason, severity] = (
+    {
+      waiting: ['record-waiting', 'info'],
+      conflict: ['record-conflict', 'warning'],
+      refused: ['record-refused', 'warning'],
+      failed: ['write-failed', 'warning'],
+    } as const
+  )[report.reason];
+  return { subject: { kind: 'key', id: key.id }, reason, severity, message: report.message, since: report.at };
+}
+
+/**
+ * A proof of something else than the key's state asks for is late. Verdicts that speak against the record end the wait for the
+ * negative cache; a server that cannot be asked only interrupts it.
+ */
+function proved(snapshot: Snapshot, key: KeyView, proof: NonNullable<KeyView['proof']>): Applied {
+  const fits =
+    key.state === 'removed' ? false : key.state === 'revoked' ? proof.expected !== 'key' : proof.expected === 'key';
+  if (!fits) return { snapshot, refused: 'stale' };
+  const sameQuestion = key.proof === null || key.proof.expected === proof.expected;
+  if (sameQuestion && key.proof !== null && proof.at < key.proof.at) return { snapshot, refused: 'stale' };
+  if (proof.verdict === 'seen') {
+    const provedSince = sameQuestion ? (key.provedSince ?? proof.at) : proof.at;
+    return { snapshot: changeKey(snapshot, key.id, { proof, provedSince }) };
+  }
+  const waitsForCache = key.state === 'created' || key.state === 'published' || key.state === 'standby';
+  const speaksAgainst = proof.verdict !== 'unreachable';
+  return {
+    snapshot: changeKey(snapshot, key.id, {
+      proof,
+      provedSince: null,
+      ...(waitsForCache && speaksAgainst ? { waited: 0 } : {}),
+    }),
+  };
+}
+
+/** A retiring key that is seen to sign starts its overlap anew. */
+function signatureSeen(
+  snapshot: Snapshot,
+  key: KeyView,
+  { signerId, at }: Extract<Report, { kind: 'signature-seen' }>,
+): Applied {
+  if (!snapshot.signers.some((signer) => signer.id === signerId)) return { snapshot, refused: 'unknown-signer' };
+  const before = key.signaturesSeen[signerId];
+  if (key.state !== 'active' && key.state !== 'retiring') return { snapshot, refused: 'wrong-state' };
+  if (before === at || (key.state === 'active' && before !== undefined && at < before))
+    return { snapshot, refused: 'already-so' };
+  const signaturesSeen = { ...key.signaturesSeen, [signerId]: at };
+  const waited = key.state === 'retiring' ? 0 : key.waited;
+  const changed = changeKey(snapshot, key.id, { signaturesSeen, waited });
+  return { snapshot: settle(changed, signerId) };
+}
+
+/** After a success of a signer its failures are forgotten. */
+function settle(snapshot: Snapshot, signerId: string): Snapshot {
+  const signer = snapshot.signers.find((s) => s.id === signerId);
+  const calmed = signer?.retry ? changeSigner(snapshot, signerId, { retry: null }) : snapshot;
+  return dropConditions(calmed, { kind: 'signer', id: signerId }, [SELF_TEST_REASON]);
+}
+
+function selfTestFailed(
+  snapshot: Snapshot,
+  key: KeyView,
+  { signerId, at, message }: Extract<Report, { kind: 'self-test-failed' }>,
+): Applied {
+  const signer = snapshot.signers.find((s) => s.id === signerId);
+  if (signer === undefined) return { snapshot, refused: 'unknown-signer' };
+  return {
+    snapshot: addCondition(changeSigner(snapshot, signerId, { retry: failedAgain(signer, at) }), {
+      subject: { kind: 'signer', id: signerId },
+      reason: SELF_TEST_REASON,
+      severity: 'warning',
+      message: `The test message that ${signerId} should have signed with ${key.selector} failed: ${message}`,
+      since: at,
+    }),
+  };
+}
+
+/**
+ * The signer's own word on what it has loaded is taken even if it is less than before (it restarted with an old keyring): it
+ * is then given the current one again, and nothing that needs its acknowledgement goes on until it has it.
+ */
+function applyToSigner(
+  snapshot: Snapshot,
+  report: Extract<Report, { kind: 'acknowledged' | 'not-acknowledged' }>,
+): Applied {
+  const { signerId, at } = report;
+  const signer = snapshot.signers.find((s) => s.id === signerId);
+  if (signer === undefined) return { snapshot, refused: 'unknown-signer' };
+  if (report.kind === 'not-acknowledged') {
+    return {
+      snapshot: addCondition(changeSigner(snapshot, signerId, { retry: failedAgain(signer, at) }), {
+        subject: { kind: 'signer', id: signerId },
+        reason: DELIVERY_REASON,
+        severity: 'warning',
+        message: report.message,
+        since: at,
+      }),
+    };
+  }
+  const { generation } = report;
+  if (generation > snapshot.domain.generation) return { snapshot, refused: 'unknown-generation' };
+  if (generation === signer.acknowledgedGeneration) {
+    return signer.retry === null
+      ? { snapshot, refused: 'already-so' }
+      : { snapshot: acknowledge(snapshot, signerId, {}) };
+  }
+  return {
+    snapshot: acknowledge(snapshot, signerId, { acknowledgedGeneration: generation, acknowledgedAt: at }),
+  };
+}
+
+function acknowledge(snapshot: Snapshot, signerId: string, change: Partial<SignerView>): Snapshot {
+  const changed = changeSigner(snapshot, signerId, { ...change, retry: null });
+  return dropConditions(changed, { kind: 'signer', id: signerId }, [DELIVERY_REASON]);
+}
+
+function failedAgain(signer: SignerView, at: number): NonNullable<SignerView['retry']> {
+  return { at, failures: (signer.retry?.failures ?? 0) + 1 };
+}

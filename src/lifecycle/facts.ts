@@ -1,0 +1,81 @@
+/** Questions about a snapshot that everything else is built of. Pure lookups: no policy decides here. */
+import type { Policy } from './policy.ts';
+import type { KeyView, RecordKind, SignerView, Snapshot, StreamView } from './types.ts';
+
+/** The policy that rules a stream: its own, else the domain's. */
+export function policyOf(stream: StreamView | undefined, domainPolicy: Policy): Policy {
+  return stream?.policy ?? domainPolicy;
+}
+
+export function findKey(snapshot: Snapshot, id: string): KeyView | undefined {
+  return snapshot.keys.find((key) => key.id === id);
+}
+
+export function findStream(snapshot: Snapshot, name: string): StreamView | undefined {
+  return snapshot.streams.find((stream) => stream.name === name);
+}
+
+/** Not to be used again, whatever its record says. */
+export function isSpoiled(key: KeyView): boolean {
+  return key.compromisedAt !== null || key.rejectedAt !== null;
+}
+
+/** The last proof saw the public key on every authoritative server. */
+export function isSeen(key: KeyView, expected: RecordKind = 'key'): boolean {
+  return key.proof?.verdict === 'seen' && key.proof.expected === expected;
+}
+
+/** Seen, and the proof is no older than the policy lets one rely on. A proof from the future (a clock that jumped back) is none. */
+export function isFreshlySeen(key: KeyView, policy: Policy, now: number): boolean {
+  return isSeen(key) && key.proof !== null && key.proof.at <= now && now - key.proof.at <= policy.proofFresh;
+}
+
+/** The signers that count: those which an operator has not set aside. */
+export function countedSigners(snapshot: Snapshot): readonly SignerView[] {
+  return snapshot.signers.filter((signer) => signer.setAsideAt === null);
+}
+
+export function signersOf(snapshot: Snapshot, stream: string): readonly SignerView[] {
+  return snapshot.signers.filter((signer) => signer.setAsideAt === null && signer.streams.includes(stream));
+}
+
+/** Every signer of the stream (there is at least one) has loaded a keyring with this active key in it. */
+export function isAcknowledged(snapshot: Snapshot, key: KeyView): boolean {
+  const entered = key.enteredGeneration;
+  if (entered === null) return false;
+  const signers = signersOf(snapshot, key.stream);
+  return signers.length > 0 && signers.every((signer) => signer.acknowledgedGeneration >= entered);
+}
+
+/** Every signer of the stream (there is at least one) has been seen to sign with the key since it entered. */
+export function hasSigned(snapshot: Snapshot, key: KeyView): boolean {
+  const signers = signersOf(snapshot, key.stream);
+  return signers.length > 0 && signers.every((signer) => key.signaturesSeen[signer.id] !== undefined);
+}
+
+/**
+ * Every signer of the domain, whatever streams it signs, has loaded a keyring without the key. A key that never was in a
+ * keyring is absent everywhere.
+ */
+export function isAbsentEverywhere(snapshot: Snapshot, key: KeyView): boolean {
+  if (key.enteredGeneration === null) return true;
+  const left = key.leftGeneration;
+  if (left === null) return false;
+  return snapshot.signers.every((signer) => signer.setAsideAt !== null || signer.acknowledgedGeneration >= left);
+}
+
+/** Key made, not yet used: on its way to becoming a successor. */
+export function isPipeline(key: KeyView): boolean {
+  return key.state === 'created' || key.state === 'published' || key.state === 'standby';
+}
+
+/** A stable number in [-1, 1) from a key's id (FNV-1a, 32 bits). */
+export function spread(id: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193);
+  // FNV's low bits move first: fold the high ones in, so that ids that differ in one letter lie far apart.
+  hash ^= hash >>> 15;
+  hash = Math.imul(hash, 0x2c1b3c6d);
+  hash ^= hash >>> 13;
+  return (hash >>> 0) / 0x80000000 - 1;
+}

@@ -1,0 +1,69 @@
+/** How domains, streams, keys and signers begin. */
+import type { Policy } from './policy.ts';
+import type { DomainView, KeyView, SignerView, Snapshot, StreamView } from './types.ts';
+
+/** A domain as it is added: one stream, `default`, and neither keys nor signers yet. `now` in epoch milliseconds. */
+export function newDomain(name: string, kind: DomainView['kind'], now: number): Snapshot {
+  return {
+    domain: {
+      name,
+      kind,
+      createdAt: now,
+      generation: 0,
+      firstActiveAt: null,
+      pausedAt: null,
+      removingAt: null,
+      lastLookAt: null,
+    },
+    streams: [newStream('default', null)],
+    keys: [],
+    signers: [],
+    conditions: [],
+  };
+}
+
+export function newStream(name: string, policy: Policy | null): StreamView {
+  return {
+    name,
+    policy,
+    pausedAt: null,
+    rotateRequestedAt: null,
+    rotateRequestedGeneration: null,
+    approvedAt: null,
+    approvedGeneration: null,
+    heldSince: null,
+  };
+}
+
+/** A key that was just made or imported: nothing about it has been written or proved. */
+export function newKey(
+  made: Pick<KeyView, 'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey' | 'ownership' | 'imported'>,
+  now: number,
+): KeyView {
+  return {
+    ...made,
+    state: 'created',
+    createdAt: now,
+    publishedAt: null,
+    activatedAt: null,
+    retiredAt: null,
+    revokedAt: null,
+    removedAt: null,
+    written: null,
+    proof: null,
+    provedSince: null,
+    waited: 0,
+    enteredGeneration: null,
+    leftGeneration: null,
+    signaturesSeen: {},
+    compromisedAt: null,
+    rejectedAt: null,
+    privateKeyDestroyedAt: null,
+    retry: null,
+  };
+}
+
+/** A signer that has loaded nothing of this domain yet. */
+export function newSigner(id: string, streams: readonly string[]): SignerView {
+  return { id, streams, acknowledgedGeneration: 0, acknowledgedAt: null, setAsideAt: null, retry: null };
+}

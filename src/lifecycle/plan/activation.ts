@@ -1,0 +1,94 @@
+/** Which keys enter the active set: first keys, successors, and old keys that a rollback brings back. */
+import { isSeen, isSpoiled, signersOf } from '../facts.ts';
+import { faultOfEntering, isPastNegativeCaches } from '../rules.ts';
+import type { KeyView } from '../types.ts';
+import { presentWait, waitStep } from '../waits.ts';
+import { type Look, standingSince } from './look.ts';
+import { type Judged, matches, type Need } from './stream.ts';
+
+export function planActivation(look: Look, judged: Judged): void {
+  const open = judged.needs.filter((need) => isPermitted(look, judged, need));
+  if (open.length === 0) return;
+  const ready: { need: Need; keys: KeyView[] }[] = [];
+  let complete = true;
+  for (const need of open) {
+    const keys = readyKeys(look, judged, need);
+    if (keys.length < need.missing) complete = false;
+    ready.push({ need, keys });
+  }
+  for (const { need, keys } of ready) {
+    if (need.cause === 'planned' && !complete && !hasWaitedForOthers(look, judged)) continue;
+    for (const key of keys) {
+      look.enter.push(key.id);
+      look.changeReasons.push(WHY[need.cause]);
+    }
+  }
+}
+
+const WHY: Readonly<Record<Need['cause'], string>> = {
+  emergency: 'a key was compromised',
+  rollback: 'the rotation was rolled back',
+  failover: "an active key's record is not as it should be",
+  planned: 'the rotation is due',
+  first: 'the first keys are ready',
+};
+
+/** What may go ahead: emergencies always; planned changes only when nothing and nobody holds them. */
+export function isPermitted(look: Look, judged: Judged, need: Need): boolean {
+  if (signersOf(look.snapshot, judged.stream.name).length === 0) return false;
+  switch (need.cause) {
+    case 'emergency':
+    case 'rollback':
+      return true;
+    case 'failover':
+      return !judged.paused;
+    case 'first':
+      return !judged.paused && judged.frozen === null;
+    case 'planned':
+      return !judged.paused && judged.frozen === null && judged.stream.heldSince === null && !awaitsApproval(judged);
+  }
+}
+
+/** The policy asks for a person's approval, and none has been given for the keys that sign now. */
+export function awaitsApproval(judged: Judged): boolean {
+  if (judged.policy.approval !== 'required') return false;
+  const approved = judged.stream.approvedGeneration;
+  if (approved === null) return true;
+  return judged.active.some((key) => judged.due.has(key.id) && (key.enteredGeneration ?? 0) > approved);
+}
+
+/** Keys that may enter now, as many as are missing; of those that lack only a fresh proof, one is asked for. */
+function readyKeys(look: Look, judged: Judged, need: Need): KeyView[] {
+  const ready: KeyView[] = [];
+  const candidates = candidatesFor(judged, need);
+  for (const key of candidates) {
+    if (ready.length === need.missing) break;
+    if (faultOfEntering(look.snapshot, key, look.policy, look.now, look.guards) === null) {
+      ready.push(key);
+    } else if (isPastNegativeCaches(key) || !isSeen(key)) {
+      look.wantProof.add(key.id);
+    } else {
+      look.again(look.now + waitStep(presentWait(key, judged.policy)));
+    }
+  }
+  return ready;
+}
+
+/** The oldest standby key first. In a rollback, and while its hold lasts, the key that left last comes back before any new one. */
+function candidatesFor(judged: Judged, need: Need): readonly KeyView[] {
+  const fit = judged.keys.filter((key) => matches(key, need.spec) && !isSpoiled(key));
+  const standby = fit
+    .filter((key) => key.state === 'standby')
+    .toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
+  if (need.cause !== 'rollback' && judged.stream.heldSince === null) return standby;
+  const retiring = fit
+    .filter((key) => key.state === 'retiring')
+    .toSorted((a, b) => (b.leftGeneration ?? 0) - (a.leftGeneration ?? 0));
+  return [...retiring, ...standby];
+}
+
+/** Kinds that are due together change together; but one that is not ready does not hold the others up for ever. */
+function hasWaitedForOthers(look: Look, judged: Judged): boolean {
+  const since = standingSince(look.snapshot, { kind: 'stream', id: judged.stream.name }, 'rotation-waiting');
+  return since !== null && look.now - since >= judged.policy.lead * 1.5;
+}

@@ -1,0 +1,54 @@
+/** When to ask the servers: often while something waits for the answer, now and then for what stands. */
+import { findStream, isPipeline, isSeen, policyOf } from '../facts.ts';
+import type { Policy } from '../policy.ts';
+import type { KeyView, RecordKind } from '../types.ts';
+import { growing, plannedWait, presentWait, quick, waitStep } from '../waits.ts';
+import type { Look } from './look.ts';
+import { desiredRecord } from './records.ts';
+
+export function planProofs(look: Look, key: KeyView): void {
+  if (key.state === 'removed') return;
+  const expected = key.ownership === 'external' ? 'key' : desiredRecord(look, key);
+  if (expected === null || isBeingWritten(look, key) || !isWorthAsking(key)) return;
+  const policy = policyOf(findStream(look.snapshot, key.stream), look.policy);
+  const at = nextProofAt(look, key, expected, policy);
+  if (at <= look.now) look.effect({ kind: 'prove', keyId: key.id, expected });
+  else look.again(at);
+}
+
+/** Before anything was written there is nothing to find; a record set by hand may come at any time after it was asked for. */
+function isWorthAsking(key: KeyView): boolean {
+  return (
+    key.ownership === 'external' || key.imported || key.written !== null || key.retry !== null || key.proof !== null
+  );
+}
+
+function isBeingWritten(look: Look, key: KeyView): boolean {
+  return look.steps.some(
+    (step) => step.kind === 'write-record' && step.keyId === key.id && step.record !== key.written?.kind,
+  );
+}
+
+function nextProofAt(look: Look, key: KeyView, expected: RecordKind, policy: Policy): number {
+  const { proof } = key;
+  if (proof === null || proof.expected !== expected || proof.at > look.now) return look.now;
+  if (look.wantProof.has(key.id)) return proof.at + Math.min(quick(policy), policy.proofFresh / 2);
+  return proof.at + interval(look, key, expected, policy);
+}
+
+function interval(look: Look, key: KeyView, expected: RecordKind, policy: Policy): number {
+  const { proof, state } = key;
+  if (proof === null) return 0;
+  if (key.ownership === 'external') return policy.watchEvery;
+  if (state === 'revoked') {
+    if (isSeen(key, expected)) return Number.POSITIVE_INFINITY;
+    return growing(Math.max(key.revokedAt ?? 0, key.written?.at ?? 0), look.now, policy);
+  }
+  if (!isSeen(key)) {
+    const since = isPipeline(key) ? (key.written?.at ?? key.createdAt) : (key.written?.at ?? proof.at);
+    return Math.min(policy.watchEvery, growing(since, look.now, policy));
+  }
+  if (isPipeline(key) && key.waited < plannedWait(key, policy))
+    return Math.min(policy.watchEvery, waitStep(presentWait(key, policy)));
+  return policy.watchEvery;
+}

@@ -1,0 +1,115 @@
+/** Which keys leave the active set, and which of those that left are revoked. */
+import { hasSigned, isAcknowledged, isFreshlySeen, isSpoiled } from '../facts.ts';
+import type { KeySpec } from '../policy.ts';
+import { checkLeaving, faultOfWithdrawal, isHealthy } from '../rules.ts';
+import type { KeyView } from '../types.ts';
+import { quick } from '../waits.ts';
+import { type Look, standingSince } from './look.ts';
+import { type Due, type Judged, matches } from './stream.ts';
+
+export function planRetirement(look: Look, judged: Judged): void {
+  planLeaving(look, judged);
+  planRevocation(look, judged);
+}
+
+function planLeaving(look: Look, judged: Judged): void {
+  if (judged.due.size === 0) return;
+  const leaving: string[] = [];
+  const urgentLast = judged.active.toSorted((a, b) => Number(isSpoiled(a)) - Number(isSpoiled(b)));
+  for (const key of urgentLast) {
+    const due = judged.due.get(key.id);
+    if (due === undefined || !mayGo(look, judged, key, due)) continue;
+    if (checkLeaving(look.snapshot, [...leaving, key.id], look.policy, look.now, look.guards).length === 0) {
+      leaving.push(key.id);
+      look.changeReasons.push(LEAVES[due]);
+    } else {
+      askForFreshProofs(look, judged, key);
+    }
+  }
+  look.leave.push(...leaving);
+}
+
+const LEAVES: Readonly<Record<Due, string>> = {
+  compromised: 'the compromised key has a successor',
+  rejected: 'the rejected key has a successor',
+  broken: 'the key without a record has a successor',
+  policy: 'the policy no longer asks for it',
+  requested: 'its successor signs everywhere',
+  age: 'its successor signs everywhere',
+  surplus: 'the policy asks for fewer keys',
+};
+
+function mayGo(look: Look, judged: Judged, key: KeyView, due: Due): boolean {
+  if (due === 'compromised') return true;
+  const blocked = judged.paused || judged.frozen !== null;
+  if (due === 'rejected') return isReplaced(look, judged, key);
+  if (due === 'broken') return !judged.paused && isReplaced(look, judged, key) && isBrokenForGood(look, judged, key);
+  if (blocked || judged.stream.heldSince !== null) return false;
+  return isReplaced(look, judged, key);
+}
+
+/**
+ * Every kind that the key stands for is up to strength without it: the kinds of its own algorithm, or all where the policy
+ * has given that up.
+ */
+function isReplaced(look: Look, judged: Judged, key: KeyView): boolean {
+  const own = judged.policy.keys.filter((spec) => spec.algorithm === key.algorithm && spec.count > 0);
+  const specs = own.length > 0 ? own : judged.policy.keys;
+  return specs.every((spec) => isUpToStrength(look, judged, spec));
+}
+
+function isUpToStrength(look: Look, judged: Judged, spec: KeySpec): boolean {
+  const fit = judged.active.filter((key) => matches(key, spec) && !judged.due.has(key.id));
+  const established = fit.filter((key) => isHealthy(look.snapshot, key, look.policy, look.now, look.guards));
+  if (established.length < spec.count) for (const key of fit) wantFresh(look, judged, key);
+  return established.length >= spec.count;
+}
+
+function askForFreshProofs(look: Look, judged: Judged, leaver: KeyView): void {
+  for (const key of judged.active) if (key.id !== leaver.id && !isSpoiled(key)) wantFresh(look, judged, key);
+}
+
+/** Signers first, proof last: a proof taken before they are done would be stale when it is needed. */
+function wantFresh(look: Look, judged: Judged, key: KeyView): void {
+  if (
+    isAcknowledged(look.snapshot, key) &&
+    hasSigned(look.snapshot, key) &&
+    !isFreshlySeen(key, judged.policy, look.now)
+  )
+    look.wantProof.add(key.id);
+}
+
+/** A record that comes back at once was a server's hiccup. */
+function isBrokenForGood(look: Look, judged: Judged, key: KeyView): boolean {
+  const patience = Math.min(judged.policy.proofFresh, 600_000);
+  const since = standingSince(look.snapshot, { kind: 'key', id: key.id }, brokenReason(key));
+  look.again((since ?? look.now) + patience + quick(judged.policy));
+  return since !== null && look.now - since >= patience;
+}
+
+export function brokenReason(key: KeyView): string {
+  return `record-${key.proof?.verdict ?? 'missing'}`;
+}
+
+function planRevocation(look: Look, judged: Judged): void {
+  for (const key of judged.keys) {
+    if (key.state !== 'retiring') continue;
+    // The key that a rollback still has to bring back stays, however long that takes.
+    if (key.compromisedAt === null && (judged.paused || judged.frozen !== null || isWantedBack(judged, key))) continue;
+    if (faultOfWithdrawal(look.snapshot, key, 'revoked', look.policy, look.guards) !== null) continue;
+    look.decision({
+      kind: 'move',
+      keyId: key.id,
+      to: 'revoked',
+      why: key.compromisedAt === null ? 'no mail that it signed is on its way any more' : 'it was compromised',
+    });
+  }
+}
+
+function isWantedBack(judged: Judged, key: KeyView): boolean {
+  return (
+    !isSpoiled(key) &&
+    judged.needs.some((need) => need.cause === 'rollback' && matches(key, need.spec)) &&
+    judged.active.some((active) => active.rejectedAt !== null)
+  );
+}

@@ -1,0 +1,48 @@
+/** Selectors: from the policy's template, and never used twice in a domain. */
+import type { KeyAlgorithm } from '../types.ts';
+import type { Look } from './look.ts';
+import type { Judged } from './stream.ts';
+
+/** A DNS label's greatest length (RFC 1035 section 2.3.4). */
+const LONGEST_LABEL = 63;
+
+/** The next free selector: at most 63 octets a label, letters, digits and hyphens (RFC 6376 section 3.1). */
+export function nextSelector(look: Look, judged: Judged, algorithm: KeyAlgorithm): string {
+  const { selectorTemplate } = judged.policy;
+  const template = selectorTemplate.includes('{n}') ? selectorTemplate : `${selectorTemplate}{n}`;
+  const bare = !selectorTemplate.includes('{n}');
+  const date = new Date(look.now).toISOString().slice(0, 10).replaceAll('-', '');
+  for (let n = 1; ; n++) {
+    const selector = toLabels(
+      template
+        .replaceAll('{date}', date)
+        .replaceAll('{algorithm}', algorithm === 'rsa' ? 'rsa' : 'ed')
+        .replaceAll('{stream}', judged.stream.name),
+      bare && n === 1 ? '' : String(n),
+    );
+    if (look.selectors.has(selector) || look.snapshot.keys.some((key) => key.selector === selector)) continue;
+    look.selectors.add(selector);
+    return selector;
+  }
+}
+
+/** Puts the number in and makes labels of what is left; what is too long is cut before the number, which makes it unique. */
+function toLabels(text: string, n: string): string {
+  const labels = text
+    .toLowerCase()
+    .split('.')
+    .map((label) => label.replace(/[^a-z0-9{}-]/g, '-').replace(/^-+|-+$/g, ''))
+    .filter((label) => label !== '');
+  return (labels.length > 0 ? labels : ['k{n}'])
+    .map((label) => {
+      const extra = label.includes('{n}') ? n : '';
+      const [head = '', ...rest] = label.split('{n}');
+      const tail = `${extra}${rest.join('').replace(/[{}]/g, '-')}`;
+      return `${head.replace(/[{}]/g, '-').slice(0, Math.max(1, LONGEST_LABEL - tail.length))}${tail}`.slice(
+        0,
+        LONGEST_LABEL,
+      );
+    })
+    .map((label) => label.replace(/^-+|-+$/g, '') || 'k')
+    .join('.');
+}

@@ -1,0 +1,123 @@
+/** What a stream should be and is: which of its active keys are due and why, what is missing, and what stands in the way. */
+import { findStream, isPipeline, isSpoiled, policyOf, spread } from '../facts.ts';
+import { type Frozen, frozenAt } from '../freeze.ts';
+import type { KeySpec, Policy } from '../policy.ts';
+import type { KeyView, StreamView } from '../types.ts';
+import { clamp } from '../waits.ts';
+import type { Look } from './look.ts';
+
+/** Why an active key is to be replaced. `surplus` keys go without a successor. */
+export type Due = 'compromised' | 'rejected' | 'broken' | 'policy' | 'requested' | 'age' | 'surplus';
+
+/** How a key kind stands: how many fresh keys are missing, and the most pressing reason. */
+export interface Need {
+  readonly spec: KeySpec;
+  readonly missing: number;
+  readonly cause: 'emergency' | 'rollback' | 'failover' | 'planned' | 'first';
+}
+
+export interface Judged {
+  readonly stream: StreamView;
+  readonly policy: Policy;
+  /** Our keys of the stream that are not closed. */
+  readonly keys: readonly KeyView[];
+  readonly active: readonly KeyView[];
+  readonly pipeline: readonly KeyView[];
+  readonly due: ReadonlyMap<string, Due>;
+  readonly needs: readonly Need[];
+  readonly paused: boolean;
+  readonly frozen: Frozen | null;
+}
+
+export function judge(look: Look, stream: StreamView): Judged {
+  const policy = policyOf(stream, look.policy);
+  const keys = look.keys.filter((key) => key.stream === stream.name && key.ownership === 'ours');
+  const active = keys.filter((key) => key.state === 'active');
+  const due = dueKeys(look, stream, policy, active);
+  return {
+    stream,
+    policy,
+    keys,
+    active,
+    pipeline: keys.filter(isPipeline),
+    due,
+    needs: needsOf(look, stream, policy, active, due),
+    paused: look.snapshot.domain.pausedAt !== null || stream.pausedAt !== null,
+    frozen: frozenAt(policy, look.now),
+  };
+}
+
+export function matches(key: KeyView, spec: KeySpec): boolean {
+  return key.algorithm === spec.algorithm && key.bits === spec.bits;
+}
+
+/** Proof says that the record is not what it must be (and not merely that nobody answered). */
+export function isBroken(key: KeyView): boolean {
+  if (key.proof === null || key.proof.expected !== 'key') return false;
+  const { verdict } = key.proof;
+  return verdict === 'missing' || verdict === 'mismatched' || verdict === 'revoked' || verdict === 'several';
+}
+
+/** When a key's turn comes by age: its activation, the policy's period, and a spread that is its own. */
+export function dueAt(key: KeyView, policy: Policy): number {
+  const share = clamp(policy.jitter, 0, 0.5) * spread(key.id);
+  return (key.activatedAt ?? Number.POSITIVE_INFINITY) + policy.rotateEvery * (1 + share);
+}
+
+function dueKeys(look: Look, stream: StreamView, policy: Policy, active: readonly KeyView[]): ReadonlyMap<string, Due> {
+  const due = new Map<string, Due>();
+  const asked = stream.rotateRequestedGeneration;
+  const aged = active.some((key) => look.now >= dueAt(key, policy));
+  // Keys whose turn comes within the same spread go together: one change, one delivery.
+  const together = policy.rotateEvery * (1 - clamp(policy.jitter, 0, 0.5));
+  for (const key of active) {
+    if (key.compromisedAt !== null) due.set(key.id, 'compromised');
+    else if (key.rejectedAt !== null) due.set(key.id, 'rejected');
+    else if (isBroken(key)) due.set(key.id, 'broken');
+    else if (!policy.keys.some((spec) => spec.count > 0 && matches(key, spec))) due.set(key.id, 'policy');
+    else if (asked !== null && (key.enteredGeneration ?? 0) <= asked) due.set(key.id, 'requested');
+    else if (aged && look.now >= (key.activatedAt ?? look.now) + together) due.set(key.id, 'age');
+    if (!due.has(key.id)) look.again(dueAt(key, policy));
+  }
+  for (const spec of policy.keys) {
+    const fit = active.filter((key) => matches(key, spec) && !due.has(key.id));
+    const oldestFirst = fit.toSorted((a, b) => (a.enteredGeneration ?? 0) - (b.enteredGeneration ?? 0));
+    for (const key of oldestFirst.slice(0, Math.max(0, fit.length - spec.count))) due.set(key.id, 'surplus');
+  }
+  return due;
+}
+
+function needsOf(
+  look: Look,
+  stream: StreamView,
+  policy: Policy,
+  active: readonly KeyView[],
+  due: ReadonlyMap<string, Due>,
+): readonly Need[] {
+  if (look.snapshot.domain.kind === 'shadow' || look.snapshot.domain.removingAt !== null) return [];
+  const needs: Need[] = [];
+  for (const spec of policy.keys) {
+    const fit = active.filter((key) => matches(key, spec) && !due.has(key.id)).length;
+    const missing = spec.count - fit;
+    if (missing > 0) needs.push({ spec, missing, cause: causeOf(look, stream, spec, active, due) });
+  }
+  return needs;
+}
+
+function causeOf(
+  look: Look,
+  stream: StreamView,
+  spec: KeySpec,
+  active: readonly KeyView[],
+  due: ReadonlyMap<string, Due>,
+): Need['cause'] {
+  if (active.length === 0) return 'first';
+  const reasons = new Set<Due | undefined>();
+  for (const key of active) if (key.algorithm === spec.algorithm) reasons.add(due.get(key.id));
+  if (reasons.has('compromised')) return 'emergency';
+  if (reasons.has('rejected')) return 'rollback';
+  if (reasons.has('broken')) return 'failover';
+  // No healthy key of any kind is left: whatever this kind is, it is needed now.
+  if (active.every((key) => isSpoiled(key)) && findStream(look.snapshot, stream.name) !== undefined) return 'emergency';
+  return 'planned';
+}
