@@ -2,6 +2,9 @@
 import { WireError } from './error.ts';
 import { labelText } from './name.ts';
 
+/** 255 octets hold at most 127 labels. */
+const mostJumps = 127;
+
 export class Reader {
   readonly #bytes: Uint8Array;
   #offset: number;
@@ -57,7 +60,8 @@ export class Reader {
 
   /**
    * A name, with compression pointers followed (RFC 1035 §4.1.4). Each pointer must lead to before the labels read
-   * since the last jump, which rules out loops and bounds the work by the message's size.
+   * since the last jump, which rules out loops; more jumps than a name has room for labels are refused, so that a
+   * chain of pointers, named again and again, costs no more than names of full length.
    */
   name(): string {
     let at = this.#offset;
@@ -65,6 +69,7 @@ export class Reader {
     let limit = at;
     let after = -1;
     let total = 1;
+    let jumps = 0;
     let text = '';
     for (;;) {
       if (at >= end) throw new WireError('truncated', `a name at offset ${this.#offset} runs past the end`);
@@ -79,6 +84,7 @@ export class Reader {
         if (target >= limit || target < 12) {
           throw new WireError('bad-name', `a compression pointer at offset ${at} does not lead back to a name`);
         }
+        if (++jumps > mostJumps) throw new WireError('bad-name', `the name at offset ${this.#offset} is a maze`);
         if (after < 0) after = at + 2;
         at = target;
         limit = target;

@@ -85,7 +85,7 @@ export function signTsig(bytes: Uint8Array, key: TsigKey, options: SignOptions):
     otherData: options.otherData ?? new Uint8Array(),
   };
   const withoutMac = options.error === 'BADSIG' || options.error === 'BADKEY';
-  const mac = withoutMac ? new Uint8Array() : digest(bytes, key, data, options);
+  const mac = withoutMac ? new Uint8Array() : new Uint8Array(digest(bytes, key, data, options));
   return { bytes: appendTsig(bytes, key.name, { ...data, mac }), mac };
 }
 
