@@ -1,6 +1,12 @@
 /** The journal: what happened, by whom, in a chain of hashes in which nothing can be altered, dropped or moved unnoticed. */
-import type { Json } from './json.ts';
+import { sql } from 'kysely';
+import { checkpointMac, entryHash, GENESIS, type Head, readHead, sameBytes, writeHead } from './chain.ts';
+import { StoreError } from './errors.ts';
+import { canonicalJson, type Json } from './json.ts';
+import { pageLimit } from './paging.ts';
 import type { Page, PageRequest } from './store.ts';
+import type { Db, JournalTable, Trx } from './tables.ts';
+import type { Writer } from './writer.ts';
 
 export interface NewEvent {
   /** Who: an operator's user name, or `keyturn` for the reconciler. */
@@ -45,4 +51,189 @@ export interface JournalStore {
   list(filter: JournalFilter, page?: PageRequest): Promise<Page<JournalEvent>>;
   /** Reads the whole chain, streaming, and reports the first entry that does not fit. `progress` is told the entries read so far. */
   verify(progress?: (entries: number) => void): Promise<JournalVerdict>;
+}
+
+/** An event that is known to be storable. */
+export interface PreparedEvent extends Omit<Required<NewEvent>, 'details'> {
+  /** Canonical JSON. */
+  readonly details: string;
+}
+
+const HEAD = 'journal-head';
+const ROWS_PER_INSERT = 50;
+const ROWS_PER_READ = 2000;
+
+export function createJournal(db: Db, writer: Writer, key: Uint8Array): JournalStore {
+  return {
+    async append(events) {
+      await writer.write(async (batch) => {
+        batch.events.push(...events);
+      });
+    },
+    list: (filter, page) => listEvents(db, filter, page),
+    verify: (progress) => verifyChain(db, key, progress),
+  };
+}
+
+/** Throws `StoreError` `invalid` for details that are not plain data. */
+export function prepareEvent(event: NewEvent, now: number): PreparedEvent {
+  const { actor, source, domain, kind, at = now } = event;
+  return { actor, source, domain, kind, at, details: canonicalJson(event.details) };
+}
+
+/** Chains the events of one transaction; the writer calls it last, once a transaction. */
+export async function appendToChain(trx: Trx, key: Uint8Array, events: readonly PreparedEvent[]): Promise<void> {
+  if (events.length === 0) return;
+  let head = await loadHead(trx, key);
+  const rows: JournalTable[] = events.map((event) => {
+    const entry = { seq: head.seq + 1, ...event };
+    const hash = entryHash(entry, head.hash);
+    head = { seq: entry.seq, hash };
+    return { ...entry, hash, mac: null };
+  });
+  const last = rows.at(-1);
+  if (last) last.mac = checkpointMac(key, head);
+  for (let i = 0; i < rows.length; i += ROWS_PER_INSERT) {
+    await trx
+      .insertInto('journal')
+      .values(rows.slice(i, i + ROWS_PER_INSERT))
+      .execute();
+  }
+  await sql`replace into meta (name, value) values (${HEAD}, ${writeHead(key, head)})`.execute(trx);
+}
+
+async function loadHead(db: Db, key: Uint8Array): Promise<Head> {
+  const row = await db.selectFrom('meta').select('value').where('name', '=', HEAD).executeTakeFirst();
+  const head = row ? readHead(key, row.value) : { seq: 0, hash: GENESIS };
+  if (!head) {
+    throw new StoreError(
+      'corrupt',
+      "The journal's head was altered: nothing is written to it any more.",
+      'Run `keyturn audit verify`, and find out who writes to the database.',
+    );
+  }
+  return head;
+}
+
+async function listEvents(db: Db, filter: JournalFilter, page: PageRequest = {}): Promise<Page<JournalEvent>> {
+  const limit = pageLimit(page);
+  const oldestFirst = filter.order === 'oldest';
+  let query = db
+    .selectFrom('journal')
+    .selectAll()
+    .orderBy('seq', oldestFirst ? 'asc' : 'desc')
+    .limit(limit + 1);
+  if (filter.domain !== undefined) query = query.where('domain', '=', filter.domain);
+  if (page.after) query = query.where('seq', oldestFirst ? '>' : '<', Number(page.after));
+  const rows = await query.execute();
+  const items = rows.slice(0, limit).map(({ seq, at, actor, source, domain, kind, details, hash }) => ({
+    seq,
+    at,
+    actor,
+    source,
+    domain,
+    kind,
+    details: JSON.parse(details) as Json,
+    hash: hash.toString('hex'),
+  }));
+  return { items, next: rows.length > limit ? String(items.at(-1)?.seq) : null };
+}
+
+async function verifyChain(db: Db, key: Uint8Array, progress?: (entries: number) => void): Promise<JournalVerdict> {
+  // The head first: entries that are written meanwhile come after it, and are not judged.
+  const stored = await db.selectFrom('meta').select('value').where('name', '=', HEAD).executeTakeFirst();
+  const head = stored ? readHead(key, stored.value) : { seq: 0, hash: GENESIS };
+  const sealedEnd = head?.seq ?? Number.MAX_SAFE_INTEGER;
+  let at: Head = { seq: 0, hash: GENESIS };
+  /** The last entry whose MAC was checked: what lies behind it cannot have been recomputed. */
+  let checked = 0;
+  for (;;) {
+    const rows = await db
+      .selectFrom('journal')
+      .selectAll()
+      .where('seq', '>', at.seq)
+      .where('seq', '<=', sealedEnd)
+      .orderBy('seq')
+      .limit(ROWS_PER_READ)
+      .execute();
+    for (const row of rows) {
+      const expected = at.seq + 1;
+      if (row.seq !== expected)
+        return broken(expected, 'dropped', `Entry ${expected} is missing; entry ${row.seq} follows on ${at.seq}.`);
+      if (!isCanonical(row.details) || !sameBytes(entryHash(row, at.hash), row.hash)) {
+        return broken(
+          expected,
+          'altered',
+          `Entry ${expected} does not match its hash: it, or the entry before it, was altered or put in another's place.`,
+        );
+      }
+      at = { seq: row.seq, hash: row.hash };
+      if (row.mac) {
+        if (!sameBytes(checkpointMac(key, at), row.mac)) {
+          return broken(
+            checked + 1,
+            'altered',
+            `Between the entries ${checked + 1} and ${row.seq} one was altered and the hashes after it were computed anew.`,
+          );
+        }
+        checked = row.seq;
+      }
+    }
+    progress?.(at.seq);
+    if (rows.length < ROWS_PER_READ) break;
+    // A long chain is read beside other work.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  if (!head)
+    return broken(
+      at.seq,
+      'head-altered',
+      `The head of the journal was altered or does not open; the chain itself fits up to entry ${at.seq}.`,
+    );
+  if (at.seq < head.seq)
+    return broken(
+      at.seq + 1,
+      'dropped',
+      `The journal ends with entry ${at.seq}, but ${head.seq} were written: its end was cut off.`,
+    );
+  if (!sameBytes(at.hash, head.hash))
+    return broken(checked + 1, 'altered', `Entry ${head.seq} is not the one that was written last.`);
+  return (await findAppended(db, key, head)) ?? { kind: 'intact', entries: head.seq, head: head.hash.toString('hex') };
+}
+
+/** An entry behind the head was not written by us; unless the head has moved on meanwhile, which is read in the same transaction. */
+async function findAppended(db: Db, key: Uint8Array, verified: Head): Promise<JournalVerdict | undefined> {
+  return await db
+    .transaction()
+    .setAccessMode('read only')
+    .execute(async (trx) => {
+      const head = await loadHead(trx, key);
+      const beyond = await trx
+        .selectFrom('journal')
+        .select('seq')
+        .where('seq', '>', Math.max(head.seq, verified.seq))
+        .orderBy('seq')
+        .limit(1)
+        .executeTakeFirst();
+      const before = await trx.selectFrom('journal').select('seq').where('seq', '<', 1).limit(1).executeTakeFirst();
+      const stray = before ?? beyond;
+      if (!stray) return undefined;
+      return broken(stray.seq, 'appended', `Entry ${stray.seq} lies outside the chain: it was not written by Keyturn.`);
+    });
+}
+
+function isCanonical(details: string): boolean {
+  try {
+    return canonicalJson(JSON.parse(details)) === details;
+  } catch {
+    return false;
+  }
+}
+
+function broken(
+  seq: number,
+  what: 'altered' | 'dropped' | 'appended' | 'head-altered',
+  message: string,
+): JournalVerdict {
+  return { kind: 'broken', seq, what, message };
 }

@@ -1,6 +1,7 @@
 /** Proofs in full: the latest of each key, and as history each change of what was seen, the last twenty. */
 import type { RecordKind, Verdict } from '../lifecycle/types.ts';
-import type { Json } from './json.ts';
+import { canonicalJson, type Json } from './json.ts';
+import type { Db, Trx } from './tables.ts';
 
 export interface NewProof {
   readonly keyId: string;
@@ -16,4 +17,52 @@ export interface ProofRow extends NewProof {
   readonly since: number;
   /** How many proofs this row stands for. */
   readonly times: number;
+}
+
+const KEPT = 20;
+
+/** A proof that says what the last one said takes its place: a healthy key has one row, however often it is proved. */
+export async function saveProof(trx: Trx, proof: NewProof): Promise<void> {
+  const { keyId, at, expected, verdict } = proof;
+  const detail = canonicalJson(proof.detail);
+  const last = await trx
+    .selectFrom('proofs')
+    .select(['seq', 'expected', 'verdict'])
+    .where('key_id', '=', keyId)
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  if (last && last.expected === expected && last.verdict === verdict) {
+    await trx
+      .updateTable('proofs')
+      .set((eb) => ({ at, detail, times: eb('times', '+', 1) }))
+      .where('key_id', '=', keyId)
+      .where('seq', '=', last.seq)
+      .execute();
+    return;
+  }
+  const seq = (last?.seq ?? 0) + 1;
+  await trx
+    .insertInto('proofs')
+    .values({ key_id: keyId, seq, since: at, at, times: 1, expected, verdict, detail })
+    .execute();
+  if (seq > KEPT)
+    await trx
+      .deleteFrom('proofs')
+      .where('key_id', '=', keyId)
+      .where('seq', '<=', seq - KEPT)
+      .execute();
+}
+
+export async function loadProofs(db: Db, keyId: string): Promise<readonly ProofRow[]> {
+  const rows = await db.selectFrom('proofs').selectAll().where('key_id', '=', keyId).orderBy('seq', 'desc').execute();
+  return rows.map(({ since, at, times, expected, verdict, detail }) => ({
+    keyId,
+    since,
+    at,
+    times,
+    expected,
+    verdict,
+    detail: JSON.parse(detail) as Json,
+  }));
 }

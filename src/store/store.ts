@@ -194,7 +194,7 @@ export interface Store extends AsyncDisposable {
   addDomain(domain: NewDomain): Promise<AddResult>;
   commit(guard: Guard, change: Change): Promise<CommitResult>;
   listDomains(filter: DomainFilter, page?: PageRequest): Promise<Page<DomainRow>>;
-  /** By domain, then in the order of the domain's snapshot; with `activatedBefore`, by activation. */
+  /** By domain and key id; with `activatedBefore`, by activation. */
   listKeys(filter: KeyFilter, page?: PageRequest): Promise<Page<KeyRow>>;
   findKey(keyId: string): Promise<KeyRow | null>;
   counts(): Promise<Counts>;

@@ -1,0 +1,280 @@
+/** Commits: a compare-and-set on the domain's version, and with it, in one transaction, all that changed. */
+
+import { sql } from 'kysely';
+import type { Clock } from '../lifecycle/clock.ts';
+import type { Snapshot } from '../lifecycle/types.ts';
+import { canonicalJson, type Json } from './json.ts';
+import { heldBy, looksAt, released, soonest } from './leases.ts';
+import { saveProof } from './proofs.ts';
+import { conditionToRow, domainToRow, keyToRow, signerToRow, streamToRow, worstSeverity } from './rows.ts';
+import { type Secrets, StalePool } from './secrets.ts';
+import type { AddResult, Change, CommitResult, Guard, NewDomain, PolicyRef } from './store.ts';
+import type { Trx } from './tables.ts';
+import { addTo, counterOf, tallyConditions, tallySnapshot } from './tally.ts';
+import type { Batch, Writer } from './writer.ts';
+
+export async function addDomain(writer: Writer, secrets: Secrets, clock: Clock, domain: NewDomain): Promise<AddResult> {
+  const { snapshot, policy, nextLookAt } = domain;
+  const { name } = snapshot.domain;
+  const work = async (batch: Batch): Promise<AddResult> => {
+    const { trx } = batch;
+    const repeated = await once(trx, domain.once);
+    if (repeated) return repeated;
+    if (await trx.selectFrom('domains').select('name').where('name', '=', name).executeTakeFirst())
+      return { kind: 'exists' };
+    if (policy.kind === 'named') {
+      const known = await trx.selectFrom('policies').select('name').where('name', '=', policy.name).executeTakeFirst();
+      if (!known) return { kind: 'no-such-policy' };
+    }
+    const version = (await versionFloor(trx)) + 1;
+    await trx
+      .insertInto('domains')
+      .values({
+        ...domainToRow(snapshot.domain),
+        ...policyColumns(policy),
+        version,
+        severity: worstSeverity(snapshot.conditions),
+        next_look_at: nextLookAt,
+        due_at: nextLookAt,
+        wake_at: null,
+        lease_owner: null,
+        lease_token: 0,
+        lease_until: null,
+      })
+      .execute();
+    const empty: Snapshot = { ...snapshot, streams: [], keys: [], signers: [], conditions: [] };
+    await writeChildren(trx, empty, snapshot);
+    await secrets.save(trx, snapshot, domain.secrets ?? []);
+    tallySnapshot(batch.tally, snapshot, 1);
+    batch.events.push(...domain.events);
+    await remember(trx, clock, domain.once);
+    return { kind: 'added', version };
+  };
+  return await writer.write(work).catch((error: unknown): AddResult => {
+    if (error instanceof StalePool) return { kind: 'pool' };
+    throw error;
+  });
+}
+
+export async function commit(
+  writer: Writer,
+  secrets: Secrets,
+  clock: Clock,
+  guard: Guard,
+  change: Change,
+): Promise<CommitResult> {
+  const work = async (batch: Batch): Promise<CommitResult> => {
+    const { trx } = batch;
+    const repeated = await once(trx, change.once);
+    if (repeated) return repeated;
+    const stale = change.after ? await advance(trx, guard, change, change.after) : await forget(trx, guard);
+    if (stale) return stale;
+    if (change.after) {
+      await writeChildren(trx, change.before, change.after);
+      await secrets.save(trx, change.after, change.secrets ?? []);
+      await secrets.destroy(trx, change.destroy ?? []);
+      for (const proof of change.proofs ?? []) await saveProof(trx, proof);
+    }
+    tallyChange(batch, change);
+    batch.events.push(...change.events);
+    await remember(trx, clock, change.once);
+    return { kind: 'committed', version: guard.version + 1 };
+  };
+  return await writer.write(work).catch((error: unknown): CommitResult => {
+    if (error instanceof StalePool) return { kind: 'stale', why: 'pool' };
+    throw error;
+  });
+}
+
+type Stale = Extract<CommitResult, { kind: 'stale' }>;
+
+/** The compare-and-set itself. */
+async function advance(trx: Trx, guard: Guard, change: Change, after: Snapshot): Promise<Stale | undefined> {
+  const { before, nextLookAt, policy } = change;
+  const held = 'claim' in guard && change.release !== true;
+  const { numUpdatedRows } = await trx
+    .updateTable('domains')
+    .set({
+      version: guard.version + 1,
+      ...(after.domain === before.domain ? {} : domainToRow(after.domain)),
+      ...(after.conditions === before.conditions ? {} : { severity: worstSeverity(after.conditions) }),
+      ...(policy ? policyColumns(policy) : {}),
+    })
+    .$if('claim' in guard && change.release === true, (q) =>
+      q.set((eb) => ({ ...looksAt(eb, nextLookAt), ...released })),
+    )
+    .$if(held && nextLookAt !== undefined, (q) => q.set((eb) => ({ next_look_at: soonest(eb, nextLookAt) })))
+    .$if(!('claim' in guard) && nextLookAt !== undefined, (q) =>
+      // Somebody else may be looking right now: the domain is then due when that lease ends or is given back.
+      q.set((eb) => {
+        const next = soonest(eb, nextLookAt);
+        return {
+          next_look_at: next,
+          due_at: eb.case().when('lease_until', 'is', null).then(next).else(eb.ref('due_at')).end(),
+        };
+      }),
+    )
+    .where('version', '=', guard.version)
+    .where('claim' in guard ? heldBy(guard.claim) : (eb) => eb('name', '=', guard.name))
+    .executeTakeFirst();
+  return numUpdatedRows === 0n ? await whyStale(trx, guard) : undefined;
+}
+
+async function forget(trx: Trx, guard: Guard): Promise<Stale | undefined> {
+  const { numDeletedRows } = await trx
+    .deleteFrom('domains')
+    .where('version', '=', guard.version)
+    .where('claim' in guard ? heldBy(guard.claim) : (eb) => eb('name', '=', guard.name))
+    .executeTakeFirst();
+  if (numDeletedRows === 0n) return await whyStale(trx, guard);
+  // A domain of the same name that comes later must not be mistaken for this one.
+  const floor = Math.max(await versionFloor(trx), guard.version);
+  await sql`replace into meta (name, value) values ('version-floor', ${String(floor)})`.execute(trx);
+  return undefined;
+}
+
+async function whyStale(trx: Trx, guard: Guard): Promise<Stale> {
+  const name = 'claim' in guard ? guard.claim.name : guard.name;
+  const row = await trx.selectFrom('domains').select('version').where('name', '=', name).executeTakeFirst();
+  if (!row) return { kind: 'stale', why: 'gone' };
+  return { kind: 'stale', why: row.version === guard.version ? 'lease' : 'version' };
+}
+
+async function versionFloor(trx: Trx): Promise<number> {
+  const row = await trx.selectFrom('meta').select('value').where('name', '=', 'version-floor').executeTakeFirst();
+  return row ? Number(row.value) : 0;
+}
+
+function policyColumns(ref: PolicyRef) {
+  return ref.kind === 'named'
+    ? { policy_name: ref.name, policy_own: null }
+    : { policy_name: null, policy_own: JSON.stringify(ref.policy) };
+}
+
+/** Rows of entities that are not the same object as before, or that moved. */
+async function writeChildren(trx: Trx, before: Snapshot, after: Snapshot): Promise<void> {
+  const domain = after.domain.name;
+  if (before.streams !== after.streams) {
+    const { gone, added, changed } = differences(before.streams, after.streams, (s) => s.name);
+    for (const name of gone)
+      await trx.deleteFrom('streams').where('domain', '=', domain).where('name', '=', name).execute();
+    for (const [ord, stream] of changed) {
+      await trx
+        .updateTable('streams')
+        .set(streamToRow(domain, ord, stream))
+        .where('domain', '=', domain)
+        .where('name', '=', stream.name)
+        .execute();
+    }
+    for (const [ord, stream] of added)
+      await trx
+        .insertInto('streams')
+        .values(streamToRow(domain, ord, stream))
+        .execute();
+  }
+  if (before.keys !== after.keys) {
+    const { gone, added, changed } = differences(before.keys, after.keys, (k) => k.id);
+    for (const id of gone) await trx.deleteFrom('keys').where('domain', '=', domain).where('id', '=', id).execute();
+    for (const [ord, key] of changed) {
+      await trx
+        .updateTable('keys')
+        .set(keyToRow(domain, ord, key))
+        .where('domain', '=', domain)
+        .where('id', '=', key.id)
+        .execute();
+    }
+    for (const [ord, key] of added)
+      await trx
+        .insertInto('keys')
+        .values(keyToRow(domain, ord, key))
+        .execute();
+  }
+  if (before.signers !== after.signers) {
+    const { gone, added, changed } = differences(before.signers, after.signers, (s) => s.id);
+    for (const id of gone) await trx.deleteFrom('signers').where('domain', '=', domain).where('id', '=', id).execute();
+    for (const [ord, signer] of changed) {
+      await trx
+        .updateTable('signers')
+        .set(signerToRow(domain, ord, signer))
+        .where('domain', '=', domain)
+        .where('id', '=', signer.id)
+        .execute();
+    }
+    for (const [ord, signer] of added)
+      await trx
+        .insertInto('signers')
+        .values(signerToRow(domain, ord, signer))
+        .execute();
+  }
+  if (before.conditions !== after.conditions) await writeConditions(trx, before, after);
+}
+
+/** Conditions have no identity of their own: they are compared place by place, by content, for each look makes them anew. */
+async function writeConditions(trx: Trx, before: Snapshot, after: Snapshot): Promise<void> {
+  const domain = after.domain.name;
+  for (const [ord, condition] of after.conditions.entries()) {
+    const old = before.conditions[ord];
+    if (old === condition) continue;
+    const row = conditionToRow(domain, ord, condition);
+    if (!old) await trx.insertInto('conditions').values(row).execute();
+    else if (canonicalJson(old) !== canonicalJson(condition)) {
+      await trx.updateTable('conditions').set(row).where('domain', '=', domain).where('ord', '=', ord).execute();
+    }
+  }
+  if (before.conditions.length > after.conditions.length) {
+    await trx
+      .deleteFrom('conditions')
+      .where('domain', '=', domain)
+      .where('ord', '>=', after.conditions.length)
+      .execute();
+  }
+}
+
+function differences<T>(before: readonly T[], after: readonly T[], idOf: (entity: T) => string) {
+  const old = new Map(before.map((entity, ord) => [idOf(entity), { entity, ord }]));
+  const added: Array<readonly [number, T]> = [];
+  const changed: Array<readonly [number, T]> = [];
+  for (const [ord, entity] of after.entries()) {
+    const id = idOf(entity);
+    const known = old.get(id);
+    if (!known) added.push([ord, entity]);
+    else if (known.entity !== entity || known.ord !== ord) changed.push([ord, entity]);
+    old.delete(id);
+  }
+  return { gone: [...old.keys()], added, changed };
+}
+
+function tallyChange({ tally }: Batch, { before, after }: Change): void {
+  if (!after) {
+    tallySnapshot(tally, before, -1);
+    return;
+  }
+  if (before.keys !== after.keys) {
+    for (const key of before.keys) addTo(tally, counterOf.key(key.state), -1);
+    for (const key of after.keys) addTo(tally, counterOf.key(key.state), 1);
+  }
+  if (before.domain.kind !== after.domain.kind) {
+    addTo(tally, counterOf.domain(before.domain.kind), -1);
+    addTo(tally, counterOf.domain(after.domain.kind), 1);
+  }
+  if (before.conditions !== after.conditions) {
+    tallyConditions(tally, before.conditions, -1);
+    tallyConditions(tally, after.conditions, 1);
+  }
+}
+
+type Once = { readonly key: string; readonly result: Json } | undefined;
+
+async function once(trx: Trx, request: Once): Promise<{ kind: 'repeated'; result: Json } | undefined> {
+  if (!request) return undefined;
+  const row = await trx.selectFrom('results').select('result').where('key', '=', request.key).executeTakeFirst();
+  return row ? { kind: 'repeated', result: JSON.parse(row.result) as Json } : undefined;
+}
+
+async function remember(trx: Trx, clock: Clock, request: Once): Promise<void> {
+  if (!request) return;
+  await trx
+    .insertInto('results')
+    .values({ key: request.key, at: clock.now(), result: canonicalJson(request.result) })
+    .execute();
+}
