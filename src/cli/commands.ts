@@ -10,6 +10,41 @@ export interface CommandEntry {
 
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'domain',
+    summary: 'Add, list, show, import and remove domains',
+    load: async () => (await import('./domain.ts')).domainCommand,
+  },
+  {
+    name: 'key',
+    summary: 'List, show, rotate, approve, pause, resume, roll back keys; declare one compromised',
+    load: async () => (await import('./key.ts')).keyCommand,
+  },
+  {
+    name: 'plan',
+    summary: "Draw a domain's dated future",
+    load: async () => (await import('./plan.ts')).planCommand,
+  },
+  {
+    name: 'policy',
+    summary: 'Show and change how keys are made and how they live',
+    load: async () => (await import('./policy.ts')).policyCommand,
+  },
+  {
+    name: 'signer',
+    summary: 'List signers, set one aside, bring it back',
+    load: async () => (await import('./signer.ts')).signerCommand,
+  },
+  {
+    name: 'verify',
+    summary: 'Verify the signatures of a message',
+    load: async () => (await import('./verify.ts')).verifyCommand,
+  },
+  {
+    name: 'audit',
+    summary: 'Read the journal and verify its chain',
+    load: async () => (await import('./audit.ts')).auditCommand,
+  },
+  {
     name: 'config',
     summary: 'Check and show the configuration',
     load: async () => (await import('./config.ts')).configCommand,

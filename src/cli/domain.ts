@@ -1,0 +1,261 @@
+/** `keyturn domain`: which domains are in our care. */
+import { Argument, Command, Option } from 'commander';
+import type { DomainFilter } from '../store/store.ts';
+import type { CommandContext } from './context.ts';
+import { withExamples } from './context.ts';
+import { refused, usage } from './exit.ts';
+import { printNext } from './next.ts';
+import { harmless, moment, painter, printJson, table } from './output.ts';
+import { accept, domainName, openSession, requireDomain } from './session.ts';
+
+export function domainCommand(context: CommandContext): Command {
+  const command = new Command('domain').description('Add, list, show, import and remove domains.');
+  command.addCommand(addCommand(context));
+  command.addCommand(listCommand(context));
+  command.addCommand(showCommand(context));
+  command.addCommand(importCommand(context));
+  command.addCommand(removeCommand(context));
+  command.addCommand(wakeCommand(context));
+  return command;
+}
+
+function addCommand(context: CommandContext): Command {
+  const command = new Command('add')
+    .description(
+      'Take a domain into care: its first keys are made and published, and sign once DNS shows them everywhere.',
+    )
+    .argument('<domain...>')
+    .option('--policy <name>', 'policy that it follows', 'default')
+    .option('--shadow', 'a helper domain that only holds keys and signs no mail', false)
+    .option('--dry-run', 'show what would happen, do nothing', false);
+  withExamples(command, [
+    ['keyturn domain add example.com', 'under the default policy'],
+    ['keyturn domain add a.example b.example --policy yearly', 'several, under a policy of your own'],
+    ['keyturn domain add example.com --dry-run', 'see the dates first'],
+  ]);
+  return command.action(async (names: string[], options: { policy: string; shadow: boolean; dryRun: boolean }) => {
+    await using session = await openSession(context, command);
+    const { addDomain } = await import('../control/operations.ts');
+    const kind = options.shadow ? 'shadow' : 'mail';
+    const signers = session.loaded.config.roles.milter ? [session.loaded.config.instance] : [];
+    for (const given of names) {
+      const name = await domainName(given);
+      const result = await addDomain(session.operator, { name, kind, policy: options.policy, signers });
+      if (result.kind === 'exists') throw refused(`${name} is in care already; "keyturn domain show ${name}" shows it`);
+      if (result.kind === 'no-such-policy')
+        throw usage(`there is no policy "${options.policy}"; "keyturn policy list" shows those there are`);
+      await printNext(
+        context.terminal,
+        session,
+        result,
+        options.dryRun ? `${name} would be added.` : `${name} is added.`,
+      );
+    }
+  });
+}
+
+function listCommand({ terminal, ...rest }: CommandContext): Command {
+  const command = new Command('list')
+    .description('List domains with their state.')
+    .addOption(new Option('--kind <kind>', 'only these').choices(['mail', 'shadow']))
+    .addOption(
+      new Option('--state <state>', 'with a key in this state').choices([
+        'created',
+        'published',
+        'standby',
+        'active',
+        'retiring',
+        'revoked',
+        'removed',
+      ]),
+    )
+    .option('--reason <reason>', 'with this condition, such as record-missing')
+    .addOption(
+      new Option('--severity <severity>', 'with a condition of this severity').choices(['info', 'warning', 'critical']),
+    )
+    .option('--prefix <text>', 'whose names start so')
+    .option('--limit <n>', 'at most so many', '100')
+    .option('--after <domain>', 'from here on');
+  withExamples(command, [
+    ['keyturn domain list --severity critical', 'what needs a person now'],
+    ['keyturn domain list --limit 1000 --json', 'for scripts; `next` is what to hand to --after'],
+  ]);
+  return command.action(async (options: Record<string, string>) => {
+    await using session = await openSession({ terminal, ...rest }, command);
+    const limit = Number(options.limit);
+    if (!Number.isInteger(limit) || limit < 1 || limit > 1000) throw usage('--limit: expected a number from 1 to 1000');
+    const filter: DomainFilter = {
+      ...pick(options, 'kind', 'reason', 'severity', 'prefix'),
+      ...(options.state === undefined ? {} : { keyState: options.state }),
+    } as DomainFilter;
+    const page = await session.store.listDomains(filter, { limit, after: options.after ?? null });
+    if (session.json) return printJson(terminal, { domains: page.items, next: page.next });
+    if (page.items.length === 0) {
+      terminal.out('No domains. Add the first with: keyturn domain add example.com\n');
+      return;
+    }
+    const paint = painter(terminal);
+    const rows = page.items.map((row) => [
+      row.name + (row.kind === 'shadow' ? paint('dim', ' (shadow)') : ''),
+      row.removingAt !== null
+        ? 'leaving'
+        : row.pausedAt !== null
+          ? 'paused'
+          : row.firstActiveAt === null
+            ? 'being set up'
+            : 'signing',
+      String(row.keys.active ?? 0),
+      String(row.keys.standby ?? 0),
+      row.severity === null
+        ? paint('green', 'well')
+        : paint(
+            row.severity === 'critical' ? 'red' : row.severity === 'warning' ? 'yellow' : 'cyan',
+            `${row.conditions} ${row.severity}`,
+          ),
+      row.policy ?? 'its own',
+      moment(row.nextLookAt),
+    ]);
+    terminal.out(
+      table(['DOMAIN', 'STATE', 'ACTIVE', 'STANDBY', 'CONDITIONS', 'POLICY', 'NEXT LOOK (UTC)'], rows, paint),
+    );
+    if (page.next !== null) terminal.out(`More with: --after ${page.next}\n`);
+  });
+}
+
+function showCommand(context: CommandContext): Command {
+  const { terminal } = context;
+  const command = new Command('show')
+    .description('Show everything about one domain: keys, signers, conditions, what comes next.')
+    .argument('<domain>');
+  withExamples(command, [['keyturn domain show example.com', 'keys, signers, conditions, dates']]);
+  return command.action(async (given: string) => {
+    await using session = await openSession(context, command);
+    const stored = await requireDomain(session.store, given);
+    const { snapshot, policy, policyRef, nextLookAt } = stored;
+    if (session.json)
+      return printJson(terminal, { ...snapshot, policy, policyRef, nextLookAt, version: stored.version });
+    const paint = painter(terminal);
+    const { domain } = snapshot;
+    terminal.out(
+      `${paint('bold', domain.name)}  generation ${domain.generation}, policy ${policyRef.kind === 'named' ? policyRef.name : 'of its own'}`,
+    );
+    if (domain.pausedAt !== null) terminal.out(paint('yellow', `, paused since ${moment(domain.pausedAt)}`));
+    if (domain.removingAt !== null) terminal.out(paint('yellow', `, leaving since ${moment(domain.removingAt)}`));
+    terminal.out('\n\n');
+    const { keyTable } = await import('./key-table.ts');
+    terminal.out(keyTable(snapshot, paint));
+    const signers = snapshot.signers.map((signer) => [
+      signer.id,
+      signer.streams.join(', '),
+      `${signer.acknowledgedGeneration}/${domain.generation}`,
+      signer.setAsideAt === null ? '' : paint('yellow', `set aside ${moment(signer.setAsideAt)}`),
+    ]);
+    terminal.out(`\n${table(['SIGNER', 'STREAMS', 'HAS GENERATION', ''], signers, paint)}`);
+    for (const { severity, reason, message, since } of snapshot.conditions) {
+      const colour = severity === 'critical' ? 'red' : severity === 'warning' ? 'yellow' : 'cyan';
+      terminal.out(`\n${paint(colour, `${severity} ${reason}`)} since ${moment(since)}\n  ${harmless(message)}\n`);
+    }
+    terminal.out('\n');
+    await printNext(terminal, session, { snapshot, policy }, '');
+  });
+}
+
+function importCommand(context: CommandContext): Command {
+  const command = new Command('import')
+    .description(
+      'Take over a key that signs already, with its selector: it stays active once its record is proved, and is replaced when due.',
+    )
+    .argument('<domain>', 'added first where it is not in care yet')
+    .requiredOption('--selector <selector>', 'the selector under which its record stands')
+    .requiredOption(
+      '--key <file>',
+      'the private key: PEM (PKCS#1 or PKCS#8), or an Ed25519 seed; `-` reads standard input',
+    )
+    .option('--stream <name>', 'the stream that it signs', 'default')
+    .option('--policy <name>', 'policy of a domain that is added', 'default')
+    .option('--dry-run', 'show what would happen, do nothing', false);
+  withExamples(command, [
+    [
+      'keyturn domain import example.com --selector s2023 --key /etc/opendkim/keys/example.com/s2023.private',
+      'from OpenDKIM',
+    ],
+  ]);
+  return command.action(
+    async (
+      given: string,
+      options: { selector: string; key: string; stream: string; policy: string; dryRun: boolean },
+    ) => {
+      await using session = await openSession(context, command);
+      const name = await domainName(given);
+      const { importKey } = await import('../control/import-key.ts');
+      const { readFile } = await import('node:fs/promises');
+      const input =
+        options.key === '-'
+          ? await context.terminal.readInput()
+          : await readFile(options.key).catch((error: Error) => {
+              throw usage(`cannot read the key: ${error.message}`);
+            });
+      const signers = session.loaded.config.roles.milter ? [session.loaded.config.instance] : [];
+      const result = await importKey(session.operator, {
+        domain: name,
+        selector: options.selector.toLowerCase(),
+        stream: options.stream,
+        input,
+        policy: options.policy,
+        signers,
+      });
+      if (result.kind === 'bad-key') throw usage(`the key of ${name} cannot be taken over: ${result.message}`);
+      if (result.kind === 'no-such-policy') throw usage(`there is no policy "${options.policy}"`);
+      if (result.kind !== 'done') {
+        accept(result, `taking over ${options.selector} of ${name}`);
+        return;
+      }
+      for (const warning of result.warnings) context.terminal.err(`warning: ${warning}\n`);
+      const what = `${options.selector} of ${name} (${result.key.algorithm}, ${result.key.bits} bits)`;
+      await printNext(
+        context.terminal,
+        session,
+        result,
+        options.dryRun ? `${what} would be taken over.` : `${what} is taken over.`,
+      );
+    },
+  );
+}
+
+function removeCommand(context: CommandContext): Command {
+  const command = new Command('remove')
+    .description(
+      'Let a domain go: its keys leave the signers, their records are revoked after the overlap and then removed.',
+    )
+    .addArgument(new Argument('<domain>'))
+    .option('--dry-run', 'show what would happen, do nothing', false)
+    .option('--yes', 'do not ask', false);
+  withExamples(command, [['keyturn domain remove example.com --dry-run', 'see the dates first']]);
+  return command.action(async (given: string, options: { dryRun: boolean; yes: boolean }) => {
+    await using session = await openSession(context, command);
+    const { snapshot } = await requireDomain(session.store, given);
+    const { name } = snapshot.domain;
+    if (!options.yes && !options.dryRun)
+      throw usage(`mail of ${name} will no longer be signed: add --yes to go on, or --dry-run to see the dates`);
+    const { mark } = await import('../control/operations.ts');
+    const done = accept(await mark(session.operator, name, { kind: 'removal-requested' }), `removing ${name}`);
+    await printNext(context.terminal, session, done, options.dryRun ? `${name} would leave.` : `${name} is leaving.`);
+  });
+}
+
+function wakeCommand(context: CommandContext): Command {
+  const command = new Command('look')
+    .description('Have the server look at a domain now, whatever its plan says.')
+    .argument('<domain>');
+  return command.action(async (given: string) => {
+    await using session = await openSession(context, command);
+    const { snapshot } = await requireDomain(session.store, given);
+    await session.store.wake(snapshot.domain.name, Date.now());
+    if (session.json) printJson(context.terminal, { domain: snapshot.domain.name, woken: true });
+    else context.terminal.out(`A running server looks at ${snapshot.domain.name} now.\n`);
+  });
+}
+
+function pick(options: Readonly<Record<string, string>>, ...names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
+}

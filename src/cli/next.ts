@@ -1,0 +1,38 @@
+/** Every command that changes something ends by saying what will happen next, and when. */
+import type { Policy } from '../lifecycle/policy.ts';
+import type { Snapshot } from '../lifecycle/types.ts';
+import { moment, painter, printJson } from './output.ts';
+import type { Session } from './session.ts';
+import type { Terminal } from './terminal.ts';
+
+/** As many events as a reader takes in; `keyturn plan` draws them all. */
+const shown = 8;
+
+/** Prints `headline` and the next dated events; with `--json` the domain's snapshot and all of them. */
+export async function printNext(
+  terminal: Terminal,
+  { json, operator }: Session,
+  { snapshot, policy }: { readonly snapshot: Snapshot; readonly policy: Policy },
+  headline: string,
+): Promise<void> {
+  const { timeline } = await import('../lifecycle/timeline.ts');
+  const { roughDuration } = await import('../control/config/durations.ts');
+  const now = operator.clock.now();
+  const far = policy.rotateEvery + policy.lead + policy.overlap + policy.tombstone;
+  const events = timeline(snapshot, policy, now, now + far);
+  if (json)
+    return printJson(terminal, { done: headline, dryRun: operator.dryRun === true, domain: snapshot, next: events });
+  const paint = painter(terminal);
+  if (headline !== '') terminal.out(`${headline}\n`);
+  if (events.length === 0) {
+    terminal.out('Nothing is due.\n');
+    return;
+  }
+  terminal.out(`${paint('bold', 'What comes next, if all goes well')} (UTC):\n`);
+  for (const { at, text } of events.slice(0, shown)) {
+    const until = at <= now ? 'now' : `in ${roughDuration(at - now)}`;
+    terminal.out(`  ${moment(at, far < 86_400_000)}  ${paint('dim', until.padEnd(12))} ${text}\n`);
+  }
+  if (events.length > shown)
+    terminal.out(`  … and ${events.length - shown} more: keyturn plan ${snapshot.domain.name}\n`);
+}

@@ -1,0 +1,42 @@
+/** Opens the store of a configuration: its folder and key-encryption key are made on first use, its policies follow the file. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../lifecycle/clock.ts';
+import { defaultPolicy } from '../lifecycle/policy.ts';
+import { loadKeks } from '../store/kek.ts';
+import { openStore as open } from '../store/open.ts';
+import type { Store } from '../store/store.ts';
+import { ConfigError, type LoadedConfig } from './config/load.ts';
+import type { Actor } from './events.ts';
+import { errorText } from './log.ts';
+import { syncPolicies } from './operations.ts';
+
+export interface OpenSurroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  /** Who is written into the journal where policies change. */
+  readonly actor: Actor;
+}
+
+/** @throws StoreError with advice, or ConfigError where the data folder cannot be made. */
+export async function openStore(
+  { config, dataFolder, kekFile }: LoadedConfig,
+  { env, clock, actor }: OpenSurroundings,
+): Promise<Store> {
+  try {
+    mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new ConfigError([
+      `cannot make the data folder ${dataFolder}: ${errorText(error)}; set \`data:\` to a folder that this user may write`,
+    ]);
+  }
+  const keks = loadKeks({ file: kekFile, environment: env });
+  const store = await open({ path: join(dataFolder, 'keyturn.sqlite'), keks, clock });
+  try {
+    await syncPolicies({ store, clock, actor }, config.policies, defaultPolicy);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return store;
+}
