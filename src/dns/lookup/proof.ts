@@ -29,6 +29,8 @@ export interface Proof {
   readonly answers: readonly ServerAnswer[];
   /** Seconds: min(SOA TTL, SOA MINIMUM) of the zone(s) on the way; the largest where there are several. */
   readonly negativeTtl: number;
+  /** Why nobody could be asked, where it is so. */
+  readonly detail?: string;
 }
 
 /** The digest that the lifecycle works with. */
