@@ -4,7 +4,8 @@ import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
 import { publicKeyData } from '../../src/dkim/key-pair.ts';
 import type { Keyring, KeyringKey } from '../../src/signers/keyring.ts';
 import { createKeyringBook, type KeyringBook } from '../../src/signers/keyring-book.ts';
-import type { ClientMessage, Outcome } from '../../src/signers/milter/client.ts';
+import type { Outcome } from '../../src/signers/milter/client.ts';
+import type { ClientMessage } from '../../src/signers/milter/client-frames.ts';
 import { type MilterOptions, type MilterServer, startMilter } from '../../src/signers/milter/server.ts';
 
 /** Made once for a test file: making RSA keys takes time. */

@@ -1,21 +1,11 @@
 /** The other end of a milter connection: what an MTA does. For `keyturn milter --check`, tests and the load generator. */
-import { connect, type Socket } from 'node:net';
-import { Command, insertVersion, Reply, Step } from './codes.ts';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type ClientMessage, clientSegments, messageSegments } from './client-frames.ts';
+import { Command, insertVersion, Reply } from './codes.ts';
 import { formatEndpoint, parseEndpoint } from './endpoint.ts';
-import { decodeStrings, encodeFrame, encodeStrings, FrameReader } from './frames.ts';
-import type { Offer } from './negotiate.ts';
-
-export interface ClientMessage {
-  /** Address of the client that hands the message in; null is a local hand-over without network. */
-  readonly clientAddress?: string | null;
-  readonly user?: string;
-  readonly sender?: string;
-  readonly recipients?: readonly string[];
-  readonly queueId?: string;
-  /** Name and value; the value begins with what follows the colon, its white space included. Latin-1 strings are octets. */
-  readonly headers: ReadonlyArray<readonly [name: string, value: string | Uint8Array]>;
-  readonly body: Uint8Array;
-}
+import { decodeStrings, encodeFrame, FrameReader } from './frames.ts';
+import { encodeOffer, type Offer } from './negotiate.ts';
 
 export interface AddedHeader {
   readonly index: number;
@@ -35,88 +25,6 @@ export interface Outcome {
 /** What Postfix 3.7 offers. */
 export const postfixOffer: Offer = { version: 6, actions: 0x1ff, steps: 0x1f_ffff };
 
-/** Bytes to send at once, and whether an answer is waited for afterwards. */
-export interface Segment {
-  readonly bytes: Buffer;
-  readonly answered: boolean;
-}
-
-/**
- * The frames of a message, each run of them that needs no answer put together with the one that does: an MTA buffers
- * in the same way. `steps` are those agreed on.
- */
-export function messageSegments(message: ClientMessage, steps: number, version = 6): Segment[] {
-  const segments: Segment[] = [];
-  let run: Buffer[] = [];
-  const add = (silent: boolean, ...frames: readonly Buffer[]): void => {
-    run.push(...frames);
-    if (silent) return;
-    segments.push({ bytes: Buffer.concat(run), answered: true });
-    run = [];
-  };
-  const has = (bit: number): boolean => (steps & bit) !== 0;
-  const { sender = 'sender@example.com', recipients = ['recipient@example.net'] } = message;
-  if (!has(Step.noMail)) {
-    const macros = message.user === undefined ? [] : [encodeMacros(Command.mail, ['{auth_authen}', message.user])];
-    add(has(Step.silentMail), ...macros, encodeFrame(Command.mail, encodeStrings(`<${sender}>`)));
-  }
-  if (!has(Step.noRecipient)) {
-    for (const recipient of recipients) {
-      add(has(Step.silentRecipient), encodeFrame(Command.recipient, encodeStrings(`<${recipient}>`)));
-    }
-  }
-  if (!has(Step.noData) && version >= 4) add(has(Step.silentData), encodeFrame(Command.data));
-  if (!has(Step.noHeaders)) {
-    for (const [name, value] of message.headers) {
-      let octets = Buffer.from(value as string, 'latin1');
-      if (!has(Step.leadingSpace) && octets[0] === 0x20) octets = octets.subarray(1);
-      const data = Buffer.concat([encodeStrings(name), octets, Buffer.from([0])]);
-      add(has(Step.silentHeader), encodeFrame(Command.header, data));
-    }
-  }
-  if (!has(Step.noEndOfHeaders)) {
-    const macros = encodeMacros(Command.endOfHeaders, ['i', message.queueId ?? 'TEST']);
-    add(has(Step.silentEndOfHeaders), macros, encodeFrame(Command.endOfHeaders));
-  }
-  if (!has(Step.noBody)) {
-    for (let at = 0; at < message.body.length; at += bodyChunk) {
-      add(has(Step.silentBody), encodeFrame(Command.body, message.body.subarray(at, at + bodyChunk)));
-    }
-  }
-  add(false, encodeFrame(Command.endOfBody));
-  return segments;
-}
-
-const bodyChunk = 65_535;
-
-/** CONNECT and HELO, with their macros. */
-export function clientSegments(address: string | null, steps: number): Segment[] {
-  const segments: Segment[] = [];
-  const frames: Buffer[] = [encodeMacros(Command.connect, ['{daemon_name}', 'test.client', 'j', 'mx.example.com'])];
-  if ((steps & Step.noConnect) === 0) {
-    const isV6 = address?.includes(':') === true;
-    const family = address === null ? 'L' : isV6 ? '6' : '4';
-    const place = address === null ? '/socket' : isV6 ? `IPv6:${address}` : address;
-    const data = Buffer.concat([
-      encodeStrings('client.example.com'),
-      Buffer.from(family),
-      Buffer.from([0x30, 0x39]),
-      encodeStrings(place),
-    ]);
-    frames.push(encodeFrame(Command.connect, data));
-    segments.push({ bytes: Buffer.concat(frames), answered: (steps & Step.silentConnect) === 0 });
-  }
-  if ((steps & Step.noHelo) === 0) {
-    const helo = encodeFrame(Command.helo, encodeStrings('client.example.com'));
-    segments.push({ bytes: helo, answered: (steps & Step.silentHelo) === 0 });
-  }
-  return segments;
-}
-
-export function encodeMacros(of: number, strings: readonly string[]): Buffer {
-  return encodeFrame(Command.macros, Buffer.concat([Buffer.from([of]), encodeStrings(...strings)]));
-}
-
 export interface MilterClient extends Disposable {
   /** What both sides agreed on. */
   readonly agreed: Offer;
@@ -134,15 +42,20 @@ export interface MilterClient extends Disposable {
  * Connects and negotiates.
  * @throws Error saying which milter could not be spoken to, and why.
  */
-export async function connectMilter(
+export function connectMilter(
   socketName: string,
   offer: Offer = postfixOffer,
   timeout = 30_000,
 ): Promise<MilterClient> {
   const endpoint = parseEndpoint(socketName);
-  const name = formatEndpoint(endpoint);
   const socket = connect(endpoint.kind === 'unix' ? { path: endpoint.path } : { ...endpoint, noDelay: true });
-  const frames = frameQueue(socket, name, timeout);
+  socket.setTimeout(timeout, () => socket.destroy(new Error(`no answer within ${Math.round(timeout / 1000)} s`)));
+  return speakMilter(socket, formatEndpoint(endpoint), offer);
+}
+
+/** The same over a stream that is there already; `name` is what errors call the other end. */
+export async function speakMilter(socket: Duplex, name: string, offer: Offer = postfixOffer): Promise<MilterClient> {
+  const frames = frameQueue(socket, name);
   socket.write(encodeFrame(Command.negotiate, encodeOffer(offer)));
   const answer = await frames.next();
   if (answer === null)
@@ -194,19 +107,11 @@ export async function connectMilter(
   };
 }
 
-export function encodeOffer(offer: Offer): Buffer {
-  const data = Buffer.alloc(12);
-  data.writeUInt32BE(offer.version, 0);
-  data.writeUInt32BE(offer.actions, 4);
-  data.writeUInt32BE(offer.steps, 8);
-  return data;
-}
-
 interface FrameQueue {
   next(): Promise<{ readonly command: number; readonly data: Buffer } | null>;
 }
 
-function frameQueue(socket: Socket, name: string, timeout: number): FrameQueue {
+function frameQueue(socket: Duplex, name: string): FrameQueue {
   const came: { readonly command: number; readonly data: Buffer }[] = [];
   let failure: Error | null = null;
   let ended = false;
@@ -234,7 +139,6 @@ function frameQueue(socket: Socket, name: string, timeout: number): FrameQueue {
     ended = true;
     notify();
   });
-  socket.setTimeout(timeout, () => socket.destroy(new Error(`no answer within ${Math.round(timeout / 1000)} s`)));
   return {
     async next() {
       while (came.length === 0) {

@@ -52,6 +52,14 @@ export function decodeOffer(data: Buffer): Offer | null {
   return { version: data.readUInt32BE(0), actions: data.readUInt32BE(4), steps: data.readUInt32BE(8) };
 }
 
+export function encodeOffer(offer: Offer): Buffer {
+  const data = Buffer.alloc(12);
+  data.writeUInt32BE(offer.version, 0);
+  data.writeUInt32BE(offer.actions, 4);
+  data.writeUInt32BE(offer.steps, 8);
+  return data;
+}
+
 /** Takes from the offer what we want: never a bit that was not offered, never a higher version. */
 export function negotiate(offer: Offer): Negotiation {
   if (offer.version < oldestVersion) {
@@ -66,11 +74,7 @@ export function negotiate(offer: Offer): Negotiation {
   const version = Math.min(offer.version, protocolVersion);
   const actions = offer.actions & (Action.addHeaders | Action.setMacroList);
   const steps = offer.steps & wantedSteps;
-  const fixed = Buffer.alloc(12);
-  fixed.writeUInt32BE(version, 0);
-  fixed.writeUInt32BE(actions, 4);
-  fixed.writeUInt32BE(steps, 8);
-  const parts: Buffer[] = [fixed];
+  const parts: Buffer[] = [encodeOffer({ version, actions, steps })];
   if ((actions & Action.setMacroList) !== 0) {
     for (const [stage, names] of macroLists) {
       const head = Buffer.alloc(4);

@@ -5,12 +5,12 @@ import { type Clock, systemClock } from '../../lifecycle/clock.ts';
 import type { KeyringLookup } from '../keyring-book.ts';
 import type { OnFailure } from './decide.ts';
 import { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint.ts';
-import { FrameReader } from './frames.ts';
 import { type MilterLog, silentLog } from './log.ts';
 import { createMetrics, type MilterMetrics } from './metrics.ts';
 import { type NetworkList, networkList } from './networks.ts';
 import { type StreamRule, streamChooser } from './rules.ts';
-import { type MilterCore, MilterSession } from './session.ts';
+import { serveStream } from './serve-stream.ts';
+import type { MilterCore, MilterSession } from './session.ts';
 import { listenUnix } from './unix-socket.ts';
 
 export interface MilterOptions {
@@ -165,44 +165,12 @@ function isAllowed(socket: Socket, allow: NetworkList): boolean {
   return socket.remoteAddress !== undefined && allow.contains(socket.remoteAddress);
 }
 
-/** Puts reader, session and socket together. */
+/** A connection with its time-out. */
 function serve(socket: Socket, name: string, core: MilterCore, idleTimeout: number): MilterSession {
-  const { counters } = core.metrics;
-  const session = new MilterSession(core, {
-    name,
-    write(data) {
-      // An MTA that does not read its answers is not read either.
-      if (!socket.write(data)) socket.pause();
-    },
-    end: () => socket.destroySoon(),
-    resume() {
-      if (socket.destroyed) return;
-      check(reader.resume());
-      if (socket.isPaused() && !socket.writableNeedDrain) socket.resume();
-    },
-  });
-  const reader = new FrameReader(session);
-  const check = (result: ReturnType<FrameReader['push']>): void => {
-    if (result !== 'malformed') return;
-    counters.protocolErrors += 1;
-    core.log('warn', `Connection of ${name} closed: a frame of ${reader.malformedLength} octets, which is no milter's`);
-    socket.destroy();
-  };
-  socket.on('data', (chunk: Buffer) => {
-    const result = reader.push(chunk);
-    // While a signature is made the MTA waits for us; one that sends on is left to wait as well.
-    if (result === 'paused' && reader.isHolding) socket.pause();
-    else check(result);
-  });
-  socket.on('drain', () => {
-    if (!reader.isHolding) socket.resume();
-  });
-  socket.on('error', () => socket.destroy());
-  socket.on('close', () => session.closed());
   socket.setTimeout(idleTimeout, () => {
-    counters.timeouts += 1;
+    core.metrics.counters.timeouts += 1;
     core.log('warn', `Connection of ${name} closed: nothing came for ${Math.round(idleTimeout / 1000)} s`);
     socket.destroy();
   });
-  return session;
+  return serveStream(socket, name, core, () => socket.destroySoon());
 }
