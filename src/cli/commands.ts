@@ -10,6 +10,11 @@ export interface CommandEntry {
 
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'serve',
+    summary: 'Run the server: reconciler, signing milter and DNS',
+    load: async () => (await import('./serve.ts')).serveCommand,
+  },
+  {
     name: 'domain',
     summary: 'Add, list, show, import and remove domains',
     load: async () => (await import('./domain.ts')).domainCommand,

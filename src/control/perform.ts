@@ -147,7 +147,7 @@ async function prove(
   const value = world.recordText(key, step.expected);
   const proof = await world.prove(
     recordName(key.selector, domain.snapshot.domain.name),
-    { kind: step.expected, ...(value === null ? {} : { value }) },
+    value === null ? { kind: 'absent' } : { kind: step.expected === 'revoked' ? 'revoked' : 'key', value },
     signal,
   );
   const { at, expected, verdict } = proof;

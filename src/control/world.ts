@@ -1,4 +1,5 @@
 /** Everything outside the store that a look may touch. Put together once, when the server starts; faked in tests. */
+import type { Expected } from '../dns/lookup/judge.ts';
 import type { Proof } from '../dns/lookup/proof.ts';
 import type { Publisher } from '../dns/publish/publisher.ts';
 import type { KeyAlgorithm, KeyView, RecordKind } from '../lifecycle/types.ts';
@@ -14,12 +15,8 @@ export interface KeyPairOffer {
 export interface World {
   /** Who writes the records of this domain. */
   publisherOf(domain: string): Publisher;
-  /** What every authoritative server (and resolver, where configured) says of the record at `name`. Never throws for what servers do. */
-  prove(
-    name: string,
-    expected: { readonly kind: RecordKind; readonly value?: string },
-    signal: AbortSignal,
-  ): Promise<Proof>;
+  /** What every authoritative server (and resolver, where configured) says of the record at `name`. Throws only when `signal` ends it. */
+  prove(name: string, expected: Expected, signal: AbortSignal): Promise<Proof>;
   /** The signers that this process reaches, by id. */
   readonly signers: ReadonlyMap<string, Signer>;
   keyPair(algorithm: KeyAlgorithm, bits: number): Promise<KeyPairOffer>;

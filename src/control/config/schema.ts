@@ -27,8 +27,10 @@ const publisher = z.discriminatedUnion('kind', [
   z.strictObject({
     ...matching,
     kind: z.literal('rfc2136'),
-    /** Tried in order; `host`, `host:port`, `[v6]:port`. */
+    /** Primaries, tried in order; `host`, `host:port`, `[v6]:port`. */
     servers: z.array(socketAddress).min(1),
+    /** The port of servers that are written without one. */
+    port: z.int().min(1).max(65_535).default(53),
     /** The zone to update; by default the listed zone, or the apex found by asking for SOA records. */
     zone: hostName.optional(),
     key: tsigKey,
@@ -44,6 +46,8 @@ const proof = z
     resolvers: z.array(socketAddress).default([]),
     /** Zones whose authoritative servers are known: split horizons, closed networks, hidden primaries. */
     zones: z.array(z.strictObject({ apex: hostName, servers: z.array(socketAddress).min(1) })).default([]),
+    /** Ask the built-in server itself about its zones, not those to which they are delegated: for tests and closed networks. */
+    builtin: z.boolean().default(false),
     timeout: duration.prefault('5s'),
   })
   .prefault({});

@@ -1,0 +1,135 @@
+/**
+ * The built-in DNS server's role: zones of the configuration, filled from the store, whoever changed it. The store's serial is what
+ * is served, so every instance on one store serves the same zone under the same serial.
+ */
+
+import { isNewer, startSerial } from '../dns/serve/serial.ts';
+import { type AuthoritativeServer, createAuthoritativeServer, type TransferRules } from '../dns/serve/server.ts';
+import type { RecordData } from '../dns/serve/zone.ts';
+import { createZoneStore, type NewZone, type ZoneStore } from '../dns/serve/zone-store.ts';
+import type { TsigKey } from '../dns/wire/tsig.ts';
+import type { Clock } from '../lifecycle/clock.ts';
+import type { Store } from '../store/store.ts';
+import type { StoredZone } from '../store/zones.ts';
+import type { Config } from './config/schema.ts';
+import { splitAddress } from './config/values.ts';
+import { errorText, type Log } from './log.ts';
+
+export interface DnsRole {
+  /** `address:port`, with the ports that were really taken. */
+  readonly endpoints: readonly string[];
+  /** Takes over what has changed in the store. */
+  refresh(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface DnsRoleContext {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly keys: readonly TsigKey[];
+}
+
+/** Starts to serve the configured zones; resolves when every address is bound. @throws Error naming the address that could not be bound. */
+export async function startDnsRole(
+  config: Config['dns'],
+  { store, clock, log, keys }: DnsRoleContext,
+): Promise<DnsRole> {
+  const zones = createZoneStore();
+  const served = new Map<string, StoredZone>();
+  for (const zone of config.zones) {
+    await store.zones.ensure(zone.apex, startSerial(null, clock.now()));
+    await load(zone, zones, store, served);
+  }
+  const server = await createAuthoritativeServer({
+    zones,
+    listen: config.listen.map(addressOf),
+    keys,
+    transfers: (apex) => transferRules(config.zones.find((zone) => zone.apex === apex)),
+    rateLimit: config.rateLimit === 0 ? false : { responsesPerSecond: config.rateLimit },
+    now: () => clock.now(),
+    onNotify: (event) => {
+      const fields = { zone: event.apex, serial: event.serial, secondary: event.secondary.address };
+      if (event.kind === 'notified') log.info('secondary-notified', fields);
+      else log.warn('secondary-not-notified', { ...fields, error: event.message });
+    },
+    onError: (error) => log.error('dns-error', { error: errorText(error) }),
+  });
+
+  const refresh = async () => {
+    const serials = await store.zones.serials();
+    for (const zone of config.zones) {
+      const serial = serials.get(zone.apex);
+      if (serial !== undefined && serial !== served.get(zone.apex)?.serial) await load(zone, zones, store, served);
+    }
+  };
+  return { endpoints: endpointsOf(server), refresh, stop: () => server.close() };
+}
+
+/**
+ * Brings the served zone to what the store holds. A change of one name is served as such, so that secondaries can fetch just that; anything
+ * else (the start, several changes at once, a store that was restored and is older than what was served) replaces the zone.
+ */
+async function load(
+  config: Config['dns']['zones'][number],
+  zones: ZoneStore,
+  store: Store,
+  served: Map<string, StoredZone>,
+): Promise<void> {
+  const stored = await store.zones.zone(config.apex);
+  if (stored === null) return;
+  const before = served.get(config.apex);
+  const changed = before !== undefined && isNewer(stored.serial, before.serial) ? changedNames(before, stored) : null;
+  const [only] = changed ?? [];
+  if (changed?.length === 1 && only !== undefined) {
+    const record = stored.records.find(({ name }) => name === only);
+    zones.set(only, record === undefined ? null : { value: record.value, ttl: record.ttl }, { serial: stored.serial });
+  } else zones.addZone(wholeZone(config, stored));
+  served.set(config.apex, stored);
+}
+
+function changedNames(before: StoredZone, after: StoredZone): string[] {
+  const [old, now] = [before, after].map(({ records }) => new Map(records.map((r) => [r.name, `${r.ttl} ${r.value}`])));
+  const names = new Set([...(old?.keys() ?? []), ...(now?.keys() ?? [])]);
+  return [...names].filter((name) => old?.get(name) !== now?.get(name));
+}
+
+function wholeZone(config: Config['dns']['zones'][number], stored: StoredZone): NewZone {
+  const addresses = Object.entries(config.addresses).map(([name, list]): [string, RecordData[]] => [
+    name,
+    list.map((address) => ({ type: address.includes(':') ? 'AAAA' : 'A', address, ttl: seconds(config.ttl) })),
+  ]);
+  return {
+    apex: config.apex,
+    nameServers: config.nameservers,
+    ...(config.hostmaster === undefined ? {} : { hostmaster: config.hostmaster }),
+    ttl: seconds(config.ttl),
+    negativeTtl: seconds(config.negativeTtl),
+    serial: stored.serial,
+    records: [
+      ...addresses,
+      ...stored.records.map(({ name, value, ttl }): [string, { value: string; ttl: number }] => [name, { value, ttl }]),
+    ],
+  };
+}
+
+function transferRules(zone: Config['dns']['zones'][number] | undefined): TransferRules {
+  if (zone === undefined) return {};
+  return { secondaries: zone.secondaries.map(addressOf), networks: zone.allowTransfer };
+}
+
+function addressOf(text: string): { address: string; port: number } {
+  const parsed = splitAddress(text, 53);
+  if (parsed === null) throw new Error(`"${text}" is not an address`);
+  return { address: parsed.host, port: parsed.port };
+}
+
+function endpointsOf(server: AuthoritativeServer): string[] {
+  return server.endpoints.map(({ address, port }) =>
+    address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`,
+  );
+}
+
+function seconds(milliseconds: number): number {
+  return Math.max(0, Math.round(milliseconds / 1000));
+}

@@ -1,0 +1,261 @@
+/** `keyturn serve`: the roles of this process, started in the order that keeps the promises, and stopped in the reverse one. */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { createProver } from '../dns/lookup/prove.ts';
+import { loadTsigKey } from '../dns/publish/config.ts';
+import type { Clock } from '../lifecycle/clock.ts';
+import type { Snapshot } from '../lifecycle/types.ts';
+import type { Signer } from '../signers/signer.ts';
+import type { Store } from '../store/store.ts';
+import type { LoadedConfig } from './config/load.ts';
+import { type DnsRole, startDnsRole } from './dns-role.ts';
+import type { Actor } from './events.ts';
+import { lockInstance } from './instance-lock.ts';
+import { createKeyPairSource } from './key-pairs.ts';
+import { followKeyrings } from './keyring-follower.ts';
+import { createLimit } from './limit.ts';
+import { errorText, type Log } from './log.ts';
+import { type MilterRole, startMilterRole } from './milter-role.ts';
+import { openStore } from './open-store.ts';
+import { choosePublishers } from './publishers.ts';
+import { type Reconciler, startReconciler } from './reconciler.ts';
+import { recordText } from './records.ts';
+import { startRepeating } from './repeating.ts';
+import { createSignatureLedger } from './signature-ledger.ts';
+import { createWallClockWatch } from './wall-clock-watch.ts';
+import type { World } from './world.ts';
+
+export interface ServerOptions {
+  readonly loaded: LoadedConfig;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told of each commit of the reconciler. */
+  readonly onCommit?: (snapshot: Snapshot) => void;
+}
+
+export interface RunningServer extends AsyncDisposable {
+  readonly store: Store;
+  /** Sockets with the ports that were really taken; empty for a role that is off. */
+  readonly milterEndpoints: readonly string[];
+  readonly dnsEndpoints: readonly string[];
+  readonly milter: MilterRole | null;
+  readonly reconciler: Reconciler | null;
+  /** Claims no more work, finishes what is under way, lets messages that are being signed go out, and closes everything. */
+  stop(): Promise<void>;
+}
+
+/** Another process runs under this instance's name on the same data. */
+export class InstanceTaken extends Error {
+  override readonly name = 'InstanceTaken';
+}
+
+const effectTimeout = 30_000;
+/** The most steps that touch the world at once, over all domains. */
+const effectsAtOnce = 32;
+/** How often a domain is looked at only because its mail is being signed, milliseconds. */
+const signatureWake = 10 * 60_000;
+
+/** @throws InstanceTaken, ConfigError, StoreError, or an Error naming a socket that cannot be opened; nothing is left open then. */
+export async function startServer({ loaded, env, clock, log, onCommit }: ServerOptions): Promise<RunningServer> {
+  const { config, dataFolder } = loaded;
+  const actor: Actor = { name: 'keyturn', source: 'serve' };
+  const closers: Array<() => Promise<void> | void> = [];
+  const stop = async () => {
+    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
+  };
+  try {
+    const store = await openStore(loaded, { env, clock, actor });
+    closers.push(() => store.close());
+    const lock = lockInstance(dataFolder, config.instance);
+    if (lock === null) {
+      throw new InstanceTaken(
+        `another process runs as "${config.instance}" on ${dataFolder}: stop it, or give this one another name with \`instance:\``,
+      );
+    }
+    closers.push(() => lock.release());
+    const owner = `${config.instance}`;
+    await store.releaseOwner(owner);
+
+    const dns = config.roles.dns && config.dns.zones.length > 0 ? await startDns(loaded, store, clock, log) : null;
+    if (dns !== null) closers.push(() => dns.stop());
+    const milter = config.roles.milter
+      ? await startMilterRole(config.instance, config.milter, { store, clock, log })
+      : null;
+    if (milter !== null) closers.push(() => milter.stop());
+
+    const signers = new Map<string, Signer>(milter === null ? [] : [[milter.signer.id, milter.signer]]);
+    const ledger = createSignatureLedger();
+    const collect = collectSignatures(signers, ledger, store, clock);
+    const reconciler = config.roles.reconcile
+      ? startReconciler(
+          {
+            store,
+            world: createWorld(loaded, { store, clock, signers, dns }),
+            clock,
+            ledger: {
+              ...ledger,
+              of(domain) {
+                collect.now();
+                return ledger.of(domain);
+              },
+            },
+            log,
+            limit: createLimit(effectsAtOnce),
+            effectTimeout: Math.min(effectTimeout, config.reconcile.lease / 2),
+            leaseMs: config.reconcile.lease,
+            ...(onCommit === undefined ? {} : { onCommit }),
+          },
+          { owner, concurrency: config.reconcile.concurrency, interval: config.reconcile.interval },
+        )
+      : null;
+    closers.push(...background({ loaded, store, clock, log, dns, milter, collect }));
+    if (reconciler !== null) closers.push(() => reconciler.stop());
+    log.info('ready', {
+      instance: config.instance,
+      milter: milter?.server.endpoints ?? [],
+      dns: dns?.endpoints ?? [],
+      reconcile: reconciler !== null,
+      data: dataFolder,
+    });
+    return {
+      store,
+      milter,
+      reconciler,
+      milterEndpoints: milter?.server.endpoints ?? [],
+      dnsEndpoints: dns?.endpoints ?? [],
+      stop,
+      [Symbol.asyncDispose]: stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function startDns({ config, file }: LoadedConfig, store: Store, clock: Clock, log: Log): Promise<DnsRole> {
+  const keys = config.dns.keys.map((key) => loadTsigKey(key, besideConfig(file)));
+  return startDnsRole(config.dns, { store, clock, log, keys });
+}
+
+/** Reads files that the configuration names; relative paths are beside it. */
+function besideConfig(file: string | null): (path: string) => string {
+  return (path) => readFileSync(resolve(file === null ? '.' : dirname(file), path), 'utf8');
+}
+
+function createWorld(
+  { config, file }: LoadedConfig,
+  {
+    store,
+    clock,
+    signers,
+    dns,
+  }: { store: Store; clock: Clock; signers: ReadonlyMap<string, Signer>; dns: DnsRole | null },
+): World {
+  const { mode, resolvers, zones, builtin, timeout } = config.proof;
+  const own = builtin && dns !== null ? config.dns.zones.map(({ apex }) => ({ apex, servers: dns.endpoints })) : [];
+  const prover = createProver({
+    mode,
+    ...(resolvers.length > 0 ? { resolvers } : {}),
+    zones: [...zones, ...own],
+    timeoutMs: timeout,
+    clock,
+  });
+  const publisherOf = choosePublishers({
+    config,
+    store,
+    clock,
+    zoneChanged: async () => dns?.refresh(),
+    readFile: besideConfig(file),
+    findApex: async (name, signal) => {
+      const found = await prover.findApex(name, signal);
+      return found.kind === 'found' ? found.apex : null;
+    },
+  });
+  const keyPairs = createKeyPairSource(store, clock, config.reconcile.keysAhead);
+  return {
+    publisherOf,
+    prove: (name, expected, signal) => prover.prove(name, expected, { signal }),
+    signers,
+    keyPair: keyPairs.take,
+    newKeyId: randomUUID,
+    recordText,
+  };
+}
+
+interface Collector {
+  /** Takes what the signers have seen since the last call. */
+  now(): void;
+  /** The same, and wakes domains whose signatures have not been stored for long. */
+  tick(): Promise<void>;
+}
+
+function collectSignatures(
+  signers: ReadonlyMap<string, Signer>,
+  ledger: ReturnType<typeof createSignatureLedger>,
+  store: Store,
+  clock: Clock,
+): Collector {
+  const woken = new Map<string, number>();
+  const now = () => {
+    for (const signer of signers.values()) {
+      for (const { domain, selector, at } of signer.takeSignaturesSeen?.() ?? []) {
+        ledger.note(domain, { signerId: signer.id, selector, at });
+      }
+    }
+  };
+  return {
+    now,
+    async tick() {
+      now();
+      const at = clock.now();
+      for (const domain of ledger.domains()) {
+        const last = woken.get(domain);
+        if (last !== undefined && at - last < signatureWake && at >= last) continue;
+        woken.set(domain, at);
+        if (last !== undefined) await store.wake(domain, at);
+      }
+    },
+  };
+}
+
+/** What goes on beside the looks; each is stopped by its closer. */
+function background(context: {
+  loaded: LoadedConfig;
+  store: Store;
+  clock: Clock;
+  log: Log;
+  dns: DnsRole | null;
+  milter: MilterRole | null;
+  collect: Collector;
+}): Array<() => Promise<void>> {
+  const { store, clock, log, dns, milter, collect } = context;
+  const { reconcile, roles } = context.loaded.config;
+  const failed = (what: string) => (error: unknown) => log.error(what, { error: errorText(error) });
+  const every = (milliseconds: number, what: string, task: (signal: AbortSignal) => Promise<unknown>) =>
+    startRepeating(milliseconds, task, failed(what));
+  const closers = [every(1000, 'signatures-not-collected', () => collect.tick())];
+  if (dns !== null) closers.push(every(reconcile.interval, 'zones-not-refreshed', () => dns.refresh()));
+  if (milter !== null) {
+    const follow = followKeyrings(milter.signer, { store, clock, log });
+    closers.push(every(reconcile.interval, 'keyrings-not-followed', follow));
+  }
+  if (roles.reconcile && reconcile.keysAhead > 0) {
+    const { refill } = createKeyPairSource(store, clock, reconcile.keysAhead);
+    closers.push(every(10_000, 'key-pairs-not-made', refill));
+  }
+  const jumped = createWallClockWatch(clock, () => performance.now(), 5000);
+  closers.push(
+    every(1000, 'clock-not-watched', async () => {
+      const jump = jumped();
+      if (jump === null) return;
+      log.warn('clock-jumped', { milliseconds: Math.round(jump.by) });
+      const details = { milliseconds: Math.round(jump.by) };
+      await store.journal.append([
+        { actor: 'keyturn', source: 'serve', domain: null, kind: 'clock-jumped', details, at: jump.at },
+      ]);
+    }),
+  );
+  return closers;
+}
