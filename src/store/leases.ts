@@ -83,6 +83,18 @@ export async function releaseLease(writer: Writer, claim: Claim, nextLookAt?: nu
   });
 }
 
+/** Everything that a process of this name held when it died. Claims of before are stale: their token no longer finds a lease. */
+export async function releaseOwner(writer: Writer, owner: string): Promise<number> {
+  return await writer.write(async ({ trx }) => {
+    const { numUpdatedRows } = await trx
+      .updateTable('domains')
+      .set((eb) => ({ ...looksAt(eb, undefined), ...released }))
+      .where('lease_owner', '=', owner)
+      .executeTakeFirst();
+    return Number(numUpdatedRows);
+  });
+}
+
 export async function wake(writer: Writer, name: string, at: number): Promise<boolean> {
   return await writer.write(async ({ trx }) => {
     const row = await trx

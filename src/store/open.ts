@@ -9,7 +9,7 @@ import { createJournal } from './journal.ts';
 import { canonicalJson, type Json } from './json.ts';
 import { temporaryKeks } from './kek.ts';
 import { allKeyrings, loadKeyring } from './keyrings.ts';
-import { claimDue, nextDueAt, releaseLease, renewLease, wake } from './leases.ts';
+import { claimDue, nextDueAt, releaseLease, releaseOwner, renewLease, wake } from './leases.ts';
 import { findKey, listDomains, listKeys } from './listing.ts';
 import { migrate } from './migrations.ts';
 import { listPolicies, loadPolicy, putPolicy, removePolicy } from './policies.ts';
@@ -107,6 +107,7 @@ function createStore(db: Db, dialect: StoreDialect, keks: Keks, journalKey: Uint
     claimDue: (request) => claimDue(db, writer, dialect, request),
     renew: (claim, until) => renewLease(writer, claim, until),
     release: (claim, nextLookAt) => releaseLease(writer, claim, nextLookAt),
+    releaseOwner: (owner) => releaseOwner(writer, owner),
     wake: (name, at) => wake(writer, name, at),
     nextDueAt: () => nextDueAt(db),
 

@@ -182,6 +182,8 @@ export interface Store extends AsyncDisposable {
   renew(claim: Claim, until: number): Promise<Claim | null>;
   /** Gives the domain back; `nextLookAt` as it was unless given. */
   release(claim: Claim, nextLookAt?: number): Promise<void>;
+  /** Gives back every domain that `owner` holds: for a process that starts under the name of one that died. The number given back. */
+  releaseOwner(owner: string): Promise<number>;
   /** A look is wanted at `at` or before; a look that runs now does not swallow it. False: no such domain. */
   wake(name: string, at: number): Promise<boolean>;
   /** When the next domain is due, over all (for the loop's timer); null without domains. */
