@@ -17,7 +17,7 @@ export interface Endpoint {
 
 /** Who else serves a zone. */
 export interface TransferRules {
-  /** Told of each change; their addresses may transfer the zone. */
+  /** Told of each change; they may transfer the zone, by their address where they have no key. */
   readonly secondaries?: readonly Secondary[];
   /** Addresses and networks that may transfer the zone without a key. */
   readonly networks?: readonly string[];
@@ -84,7 +84,9 @@ export async function createAuthoritativeServer(options: AuthoritativeServerOpti
     keys,
     mayTransfer: (apex, address) => {
       const { secondaries = [], networks = [] } = transfers(apex);
-      return createAddressList([...secondaries.map((secondary) => secondary.address), ...networks]).has(address);
+      // A secondary that has a key must use it.
+      const keyless = secondaries.filter((secondary) => secondary.key === undefined);
+      return createAddressList([...keyless.map((secondary) => secondary.address), ...networks]).has(address);
     },
     now,
   });
