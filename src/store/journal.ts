@@ -99,12 +99,21 @@ export async function appendToChain(trx: Trx, key: Uint8Array, events: readonly 
       .values(rows.slice(i, i + ROWS_PER_INSERT))
       .execute();
   }
-  await sql`replace into meta (name, value) values (${HEAD}, ${writeHead(key, head)})`.execute(trx);
+  await saveHead(trx, key, head);
+}
+
+/** A store begins with a head of its own, so that one without a head is known to have lost it. */
+export async function beginChain(db: Db, key: Uint8Array): Promise<void> {
+  await saveHead(db, key, { seq: 0, hash: GENESIS });
+}
+
+async function saveHead(db: Db, key: Uint8Array, head: Head): Promise<void> {
+  await sql`replace into meta (name, value) values (${HEAD}, ${writeHead(key, head)})`.execute(db);
 }
 
 async function loadHead(db: Db, key: Uint8Array): Promise<Head> {
   const row = await db.selectFrom('meta').select('value').where('name', '=', HEAD).executeTakeFirst();
-  const head = row ? readHead(key, row.value) : { seq: 0, hash: GENESIS };
+  const head = row && readHead(key, row.value);
   if (!head) {
     throw new StoreError(
       'corrupt',
@@ -142,7 +151,7 @@ async function listEvents(db: Db, filter: JournalFilter, page: PageRequest = {})
 async function verifyChain(db: Db, key: Uint8Array, progress?: (entries: number) => void): Promise<JournalVerdict> {
   // The head first: entries that are written meanwhile come after it, and are not judged.
   const stored = await db.selectFrom('meta').select('value').where('name', '=', HEAD).executeTakeFirst();
-  const head = stored ? readHead(key, stored.value) : { seq: 0, hash: GENESIS };
+  const head = stored && readHead(key, stored.value);
   const sealedEnd = head?.seq ?? Number.MAX_SAFE_INTEGER;
   let at: Head = { seq: 0, hash: GENESIS };
   /** The last entry whose MAC was checked: what lies behind it cannot have been recomputed. */

@@ -5,7 +5,7 @@ import { type Clock, systemClock } from '../lifecycle/clock.ts';
 import { defaultPolicy } from '../lifecycle/policy.ts';
 import { addDomain, commit } from './change.ts';
 import type { StoreDialect } from './dialect.ts';
-import { createJournal } from './journal.ts';
+import { beginChain, createJournal } from './journal.ts';
 import { canonicalJson, type Json } from './json.ts';
 import { temporaryKeks } from './kek.ts';
 import { allKeyrings, loadKeyring } from './keyrings.ts';
@@ -81,6 +81,7 @@ async function loadJournalKey(db: Db, keks: Keks): Promise<Uint8Array> {
     if (meanwhile) return meanwhile;
     const key = randomBytes(32);
     await saveJournalKey(trx, keks, key);
+    await beginChain(trx, key);
     await sql`replace into policies (name, policy) values ('default', ${canonicalJson(defaultPolicy)})`.execute(trx);
     return key;
   });
