@@ -7,9 +7,9 @@ const CR = 13;
 const SP = 32;
 const COLON = 58;
 
-/** The most octets that `appendHeader` writes for a field of `length` octets: each may be a bare LF, then the final CRLF. */
+/** The most octets that `appendHeader` writes for a field of `length` octets: each may be a bare LF, then a missing colon and CRLF. */
 export function canonicalHeaderRoom(length: number): number {
-  return 2 * length + 2;
+  return 2 * length + 3;
 }
 
 /**

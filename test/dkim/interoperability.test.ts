@@ -141,7 +141,7 @@ describe.each(verifiers)('$name', ({ start, here }) => {
     test('verifies whatever an MTA may hand over', { timeout: 120_000 }, async () => {
       await fc.assert(
         fc.asyncProperty(mail, options, async (message, chosen) => expectPass(await sign(message, chosen))),
-        { numRuns: 300 },
+        { numRuns: 800 },
       );
     });
 
