@@ -80,7 +80,7 @@ describe('domains', () => {
           }
         },
       ),
-      { numRuns: 25, endOnFailure: true },
+      { numRuns: 40, endOnFailure: true },
     );
   });
 

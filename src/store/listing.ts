@@ -47,6 +47,7 @@ async function matching(db: Db, filter: DomainFilter, limit: number, after: stri
           .where('conditions.domain', '>=', filter.prefix)
           .where('conditions.domain', '<', endOf(filter.prefix));
       if (filter.reason && filter.severity) query = query.where((eb) => hasCondition(eb, 'conditions.domain', filter));
+      if (filter.keyState) query = query.where((eb) => hasKey(eb, 'conditions.domain', filter));
       if (filter.kind || filter.policy) query = query.where((eb) => isDomain(eb, 'conditions.domain', filter));
       return (await query.execute()).map((row) => row.name);
     }
