@@ -7,6 +7,7 @@ import type { Clock } from '../lifecycle/clock.ts';
 import { looked, plan } from '../lifecycle/plan.ts';
 import { checkStep } from '../lifecycle/rules.ts';
 import type { Outcome, Plan, Snapshot, Step } from '../lifecycle/types.ts';
+import type { Json } from '../store/json.ts';
 import type { Change, Claim, Store, StoredDomain } from '../store/store.ts';
 import { type Actor, reconcilerActor } from './events.ts';
 import { fold } from './fold.ts';
@@ -79,10 +80,10 @@ export async function look(claimed: Claim, context: LookContext): Promise<void> 
     }
     results = noResults;
     ledger.settle(claim.name, signatures);
+    logEvents(log, change.events);
     context.onCommit?.(decided.snapshot);
     if (forget) {
       for (const signer of world.signers.values()) await signer.forget(claim.name);
-      log.info('domain-forgotten', { domain: claim.name });
     }
     if (release) return;
     if (decided.taken > 0) continue;
@@ -201,4 +202,20 @@ function forgetEvent(domain: string, at: number) {
     details: {},
     at,
   };
+}
+
+/** What went into the journal goes into the log as well; conditions by how bad they are. */
+function logEvents(log: Log, events: Change['events']): void {
+  for (const { kind, domain, details } of events) {
+    const fields = Object.fromEntries(
+      Object.entries(details ?? {}).flatMap(([name, value]) => (name === 'publicKey' ? [] : [[name, logValue(value)]])),
+    );
+    const severity = kind === 'condition-raised' ? fields.severity : 'info';
+    const level = severity === 'critical' ? 'error' : severity === 'warning' ? 'warn' : 'info';
+    log[level](kind, { domain, ...fields });
+  }
+}
+
+function logValue(value: Json): string | number | boolean | null {
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : value;
 }
