@@ -21,7 +21,7 @@ export async function keyturnJson<T>(args: readonly string[], options: { readonl
 /** Starts `keyturn serve` or `keyturn milter` and waits until it is ready. */
 export function startKeyturn(
   args: readonly string[],
-  options: { readonly cwd: string; readonly ready: () => boolean | Promise<boolean> },
+  options: { readonly cwd: string; readonly ready: (output: () => string) => boolean | Promise<boolean> },
 ): Promise<RunningServer> {
   return spawnServer({
     name: `keyturn ${args[0] ?? ''}`,
