@@ -144,7 +144,7 @@ function readSeedAndPublicKey(octets: Uint8Array): Reading {
     : error('inconsistent', 'these 64 octets are not an Ed25519 seed followed by its public key');
 }
 
-const blockPattern = /-----BEGIN ([A-Z0-9 ]{1,40})-----([^-]*)-----END ([A-Z0-9 ]{1,40})-----/g;
+const blockPattern = /-----BEGIN ([A-Z0-9 ]{1,40})-----([^-]*(?:-(?!----)[^-]*)*)-----END ([A-Z0-9 ]{1,40})-----/g;
 
 function readPem(text: string): Reading {
   const blocks = [...text.matchAll(blockPattern)].map(([, label = '', body = '', end = '']) => ({ label, body, end }));

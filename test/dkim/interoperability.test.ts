@@ -34,15 +34,23 @@ function headerFields(mail: Mail): HeaderField[] {
   return mail.fields.map((raw) => ({ name: raw.subarray(0, raw.indexOf(':')).toString('latin1').trimEnd(), raw }));
 }
 
+/** What the signer is given: lines may end in LF there, as milters get folds, while the message travels with CRLF. */
+function handedOver(mail: Mail, lineEnd: 'crlf' | 'lf'): Mail {
+  if (lineEnd === 'crlf') return mail;
+  const withLf = (octets: Buffer): Buffer => Buffer.from(octets.toString('latin1').replaceAll('\r\n', '\n'), 'latin1');
+  return { fields: mail.fields.map(withLf), body: withLf(mail.body) };
+}
+
 async function sign(
   mail: Mail,
   options: SignerOptions & { canonicalization: { header: Canonicalization; body: Canonicalization } },
 ): Promise<Buffer> {
+  const given = handedOver(mail, options.lineEnd ?? 'crlf');
   const signer = prepareSigner(options);
   const hasher = new BodyHasher([signer.bodyCanonicalization]);
-  hasher.update(mail.body);
+  hasher.update(given.body);
   const hashes = hasher.finish();
-  const headers = headerFields(mail);
+  const headers = headerFields(given);
   const signatures = await signer.sign(headers, hashes, keys, timestamp);
   for (const { field, key } of signatures) {
     const pair = key.algorithm === 'rsa-sha256' ? rsa : ed25519;
