@@ -176,7 +176,8 @@ export type Step =
       readonly why: string;
     }
   /**
-   * Hand the keyring of the domain's current generation to a signer. Where the domain is being removed and has no active
+   * Hand the keyring of the domain's current generation to a signer; it is read from the store when it is handed over, never
+   * from the plan's snapshot, so that an instance that slept cannot give an old keyring to a signer that lost its own. Where the domain is being removed and has no active
    * key left, the signer is told to forget the domain instead; its answer counts as the acknowledgement.
    */
   | { readonly kind: 'deliver'; readonly signerId: string; readonly generation: number }

@@ -2,23 +2,22 @@
 import { isSeen, isSpoiled, signersOf } from '../facts.ts';
 import { faultOfEntering, isPastNegativeCaches } from '../rules.ts';
 import type { KeyView } from '../types.ts';
-import { presentWait, waitStep } from '../waits.ts';
 import { type Look, standingSince } from './look.ts';
 import { type Judged, matches, type Need } from './stream.ts';
 
 export function planActivation(look: Look, judged: Judged): void {
   const open = judged.needs.filter((need) => isPermitted(look, judged, need));
   if (open.length === 0) return;
-  const ready: { need: Need; keys: KeyView[] }[] = [];
-  let complete = true;
-  for (const need of open) {
-    const keys = readyKeys(look, judged, need);
-    if (keys.length < need.missing) complete = false;
-    ready.push({ need, keys });
-  }
-  for (const { need, keys } of ready) {
-    if (need.cause === 'planned' && !complete && !hasWaitedForOthers(look, judged)) continue;
-    for (const key of keys) {
+  const choices = open.map((need) => choose(look, judged, need));
+  const complete = choices.every(({ need, ready, stale }) => ready.length + stale.length >= need.missing);
+  const together = choices.every(({ need, ready }) => ready.length >= need.missing);
+  const patient = !hasWaitedForOthers(look, judged);
+  for (const { need, ready, stale } of choices) {
+    const waits = need.cause === 'planned' && patient;
+    // Only a fresh proof is lacking; but while other kinds are far from ready, it would be stale again by then.
+    if (complete || !waits) for (const key of stale) look.wantProof.add(key.id);
+    if (waits && !together) continue;
+    for (const key of ready) {
       look.enter.push(key.id);
       look.changeReasons.push(WHY[need.cause]);
     }
@@ -57,21 +56,24 @@ export function awaitsApproval(judged: Judged): boolean {
   return judged.active.some((key) => judged.due.has(key.id) && (key.enteredGeneration ?? 0) > approved);
 }
 
-/** Keys that may enter now, as many as are missing; of those that lack only a fresh proof, one is asked for. */
-function readyKeys(look: Look, judged: Judged, need: Need): KeyView[] {
+interface Choice {
+  readonly need: Need;
+  /** Keys that may enter now. */
+  readonly ready: readonly KeyView[];
+  /** Keys that may once they have been proved afresh. */
+  readonly stale: readonly KeyView[];
+}
+
+/** As many keys as are missing, the first candidates first. */
+function choose(look: Look, judged: Judged, need: Need): Choice {
   const ready: KeyView[] = [];
-  const candidates = candidatesFor(judged, need);
-  for (const key of candidates) {
-    if (ready.length === need.missing) break;
-    if (faultOfEntering(look.snapshot, key, look.policy, look.now, look.guards) === null) {
-      ready.push(key);
-    } else if (isPastNegativeCaches(key) || !isSeen(key)) {
-      look.wantProof.add(key.id);
-    } else {
-      look.again(look.now + waitStep(presentWait(key, judged.policy)));
-    }
+  const stale: KeyView[] = [];
+  for (const key of candidatesFor(judged, need)) {
+    if (ready.length + stale.length === need.missing) break;
+    if (faultOfEntering(look.snapshot, key, look.policy, look.now, look.guards) === null) ready.push(key);
+    else if (isPastNegativeCaches(key) && (isSeen(key) || key.proof === null)) stale.push(key);
   }
-  return ready;
+  return { need, ready, stale };
 }
 
 /** The oldest standby key first. In a rollback, and while its hold lasts, the key that left last comes back before any new one. */

@@ -3,7 +3,7 @@ import { findStream, isPipeline, isSeen, policyOf } from '../facts.ts';
 import type { Policy } from '../policy.ts';
 import type { KeyView, RecordKind } from '../types.ts';
 import { growing, plannedWait, presentWait, quick, waitStep } from '../waits.ts';
-import type { Look } from './look.ts';
+import { type Look, standingSince } from './look.ts';
 import { desiredRecord } from './records.ts';
 
 export function planProofs(look: Look, key: KeyView): void {
@@ -45,7 +45,8 @@ function interval(look: Look, key: KeyView, expected: RecordKind, policy: Policy
     return growing(Math.max(key.revokedAt ?? 0, key.written?.at ?? 0), look.now, policy);
   }
   if (!isSeen(key)) {
-    const since = isPipeline(key) ? (key.written?.at ?? key.createdAt) : (key.written?.at ?? proof.at);
+    const begun = standingSince(look.snapshot, { kind: 'key', id: key.id }, `record-${proof.verdict}`) ?? look.now;
+    const since = Math.min(begun, key.state === 'created' ? key.createdAt : look.now);
     return Math.min(policy.watchEvery, growing(since, look.now, policy));
   }
   if (isPipeline(key) && key.waited < plannedWait(key, policy))

@@ -1,5 +1,5 @@
 /** Which keys leave the active set, and which of those that left are revoked. */
-import { hasSigned, isAcknowledged, isFreshlySeen, isSpoiled } from '../facts.ts';
+import { hasSigned, isAcknowledged, isFreshlySeen, isSeen, isSpoiled } from '../facts.ts';
 import type { KeySpec } from '../policy.ts';
 import { checkLeaving, faultOfWithdrawal, isHealthy } from '../rules.ts';
 import type { KeyView } from '../types.ts';
@@ -71,12 +71,8 @@ function askForFreshProofs(look: Look, judged: Judged, leaver: KeyView): void {
 
 /** Signers first, proof last: a proof taken before they are done would be stale when it is needed. */
 function wantFresh(look: Look, judged: Judged, key: KeyView): void {
-  if (
-    isAcknowledged(look.snapshot, key) &&
-    hasSigned(look.snapshot, key) &&
-    !isFreshlySeen(key, judged.policy, look.now)
-  )
-    look.wantProof.add(key.id);
+  const settled = isAcknowledged(look.snapshot, key) && hasSigned(look.snapshot, key);
+  if (settled && isSeen(key) && !isFreshlySeen(key, judged.policy, look.now)) look.wantProof.add(key.id);
 }
 
 /** A record that comes back at once was a server's hiccup. */

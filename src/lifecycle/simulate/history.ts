@@ -1,0 +1,196 @@
+/**
+ * A history: the world that a domain lives in and everything that befalls it, fixed in advance. Leaving befallings out gives
+ * another valid history, so that a failing one can be made shorter.
+ */
+import { defaultPolicy, type KeySpec, type Policy } from '../policy.ts';
+import { type Random, seeded } from './random.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+export const YEAR = 365 * DAY;
+
+/** Something that is wrong for a while. `server` and `signer` are numbers within the world. */
+export type Trouble =
+  | { readonly kind: 'server-down'; readonly server: number }
+  /** The server takes up no change until the end. */
+  | { readonly kind: 'server-stale'; readonly server: number }
+  /** Changes take up to this long to reach each server. */
+  | { readonly kind: 'servers-lag'; readonly by: number }
+  | { readonly kind: 'publisher-fails'; readonly silently: boolean }
+  | { readonly kind: 'publisher-lies' }
+  | { readonly kind: 'publisher-waits-for-person'; readonly by: number }
+  | { readonly kind: 'signer-down'; readonly signer: number }
+  /** It loads what it is given, and nobody hears of it. */
+  | { readonly kind: 'signer-mute'; readonly signer: number }
+  | { readonly kind: 'signer-slow'; readonly signer: number; readonly by: number }
+  | { readonly kind: 'self-test-fails'; readonly signer: number };
+
+export type Command =
+  | { readonly kind: 'rotate' | 'approve' | 'pause' | 'resume' | 'roll-back'; readonly stream: number }
+  | { readonly kind: 'pause-domain' | 'resume-domain' | 'remove-domain' | 'add-stream' }
+  | { readonly kind: 'compromise'; readonly key: number }
+  | { readonly kind: 'set-keys'; readonly stream: number; readonly keys: readonly KeySpec[] }
+  | { readonly kind: 'add-signer' | 'remove-signer' | 'set-aside' | 'bring-back'; readonly signer: number }
+  | { readonly kind: 'import' };
+
+export type Befalling =
+  | { readonly kind: 'trouble'; readonly at: number; readonly until: number; readonly trouble: Trouble }
+  | { readonly kind: 'command'; readonly at: number; readonly command: Command }
+  | { readonly kind: 'clock-jump'; readonly at: number; readonly by: number }
+  /** The program ends after so many more effects and answers, and starts again. */
+  | { readonly kind: 'crash'; readonly at: number; readonly after: number; readonly back: number }
+  /** A second instance plans now and acts later, on what it knew. */
+  | { readonly kind: 'twin'; readonly at: number; readonly delay: number }
+  /** The signer restarts: with what it had acknowledged, or empty (it then defers mail until it is given a keyring). */
+  | { readonly kind: 'signer-restart'; readonly at: number; readonly signer: number; readonly empty: boolean };
+
+export interface History {
+  readonly seed: number;
+  readonly policy: Policy;
+  readonly servers: number;
+  readonly signers: number;
+  /** Seconds. */
+  readonly negativeTtl: number;
+  /** Milliseconds of simulated time; the last stretch, `calm`, is free of befallings. */
+  readonly length: number;
+  readonly calm: number;
+  readonly befallings: readonly Befalling[];
+}
+
+/** Everything that a domain of that many years may meet, from a seed. */
+export function makeHistory(seed: number, years: number): History {
+  const random = seeded(seed);
+  const short = random.chance(0.15);
+  const policy = short ? shortPolicy(random) : realPolicy(random);
+  const calm = policy.lead * 6 + policy.overlap + policy.tombstone + 15 * DAY;
+  const length = Math.max(years * YEAR, calm * 2);
+  const servers = random.whole(1, 3);
+  const signers = random.whole(1, 3);
+  const negativeTtl = Math.round(random.pick([60, 300, 900, 3600, short ? 1800 : 10_800]));
+  const befallings: Befalling[] = [];
+  // Some domains have a quiet life, some do not; troubles of a long policy may be long as well.
+  const density = random.pick([1, 4, 12]) * (length / YEAR) * (short ? 3 : 1);
+  const end = length - calm;
+  for (let i = 0; i < density; i++) befallings.push(anyBefalling(random, end, short, servers, signers));
+  if (random.chance(0.05))
+    befallings.push({ kind: 'command', at: random.between(0, end), command: { kind: 'remove-domain' } });
+  befallings.sort((a, b) => a.at - b.at);
+  return { seed, policy, servers, signers, negativeTtl, length, calm, befallings };
+}
+
+function realPolicy(random: Random): Policy {
+  return {
+    ...defaultPolicy,
+    keys: anyKeys(random),
+    rotateEvery: random.whole(90, 180) * DAY,
+    jitter: random.pick([0, 0.1, 0.25]),
+    lead: random.pick([24, 48, 72]) * HOUR,
+    standby: random.pick([0, 1, 1, 1, 2]),
+    overlap: random.whole(7, 14) * DAY,
+    tombstone: 30 * DAY,
+    proofFresh: random.pick([10, 30, 60]) * MINUTE,
+    watchEvery: random.pick([1, 2, 4]) * DAY,
+    approval: random.chance(0.1) ? 'required' : 'none',
+    freeze: random.chance(0.15)
+      ? [{ kind: 'yearly', from: { month: 12, day: 18 }, to: { month: 1, day: 3 }, why: 'the holidays' }]
+      : [],
+  };
+}
+
+function shortPolicy(random: Random): Policy {
+  return {
+    ...defaultPolicy,
+    keys: anyKeys(random),
+    rotateEvery: random.whole(5, 15) * DAY,
+    jitter: random.pick([0, 0.1]),
+    lead: random.whole(2, 8) * HOUR,
+    standby: random.pick([0, 1, 1]),
+    overlap: random.whole(24, 60) * HOUR,
+    tombstone: 3 * DAY,
+    ttl: 600,
+    ttlAhead: 60,
+    watchEvery: 12 * HOUR,
+    freeze: random.chance(0.1)
+      ? [{ kind: 'weekly', from: { weekday: 6, minute: 0 }, to: { weekday: 0, minute: 1439 }, why: 'the weekend' }]
+      : [],
+  };
+}
+
+function anyKeys(random: Random): readonly KeySpec[] {
+  const rsa = { algorithm: 'rsa', bits: random.pick([2048, 2048, 3072, 4096]), count: 1 } as const;
+  const ed = { algorithm: 'ed25519', bits: 256, count: 1 } as const;
+  return random.pick([
+    [rsa, ed],
+    [rsa, ed],
+    [rsa],
+    [{ ...rsa, count: 2 }],
+    [ed],
+    [
+      { ...rsa, count: 2 },
+      { ...ed, count: 2 },
+    ],
+  ]);
+}
+
+function anyBefalling(random: Random, end: number, short: boolean, servers: number, signers: number): Befalling {
+  const at = random.between(0, end * 0.98);
+  const dice = random.next();
+  if (dice < 0.4) {
+    const longest = short ? 3 * DAY : 25 * DAY;
+    const until = Math.min(end, at + random.pick([0.001, 0.02, 0.2, 1]) * longest * random.next());
+    return { kind: 'trouble', at, until, trouble: anyTrouble(random, servers, signers) };
+  }
+  if (dice < 0.72) return { kind: 'command', at, command: anyCommand(random) };
+  if (dice < 0.78) {
+    const by = random.pick([MINUTE, HOUR, DAY, 30 * DAY, YEAR]) * random.between(-1, 1);
+    return { kind: 'clock-jump', at, by };
+  }
+  if (dice < 0.88) return { kind: 'crash', at, after: random.whole(0, 12), back: random.pick([1000, MINUTE, 2 * DAY]) };
+  if (dice < 0.94) return { kind: 'twin', at, delay: random.pick([0, 1000, 10 * MINUTE, 12 * HOUR, 20 * DAY]) };
+  return { kind: 'signer-restart', at, signer: random.whole(0, signers - 1), empty: random.chance(0.5) };
+}
+
+function anyTrouble(random: Random, servers: number, signers: number): Trouble {
+  const server = random.whole(0, servers - 1);
+  const signer = random.whole(0, signers - 1);
+  const by = random.pick([MINUTE, HOUR, DAY]);
+  return random.pick<Trouble>([
+    { kind: 'server-down', server },
+    { kind: 'server-stale', server },
+    { kind: 'servers-lag', by },
+    { kind: 'publisher-fails', silently: random.chance(0.5) },
+    { kind: 'publisher-lies' },
+    { kind: 'publisher-waits-for-person', by },
+    { kind: 'signer-down', signer },
+    { kind: 'signer-mute', signer },
+    { kind: 'signer-slow', signer, by },
+    { kind: 'self-test-fails', signer },
+  ]);
+}
+
+function anyCommand(random: Random): Command {
+  const stream = random.whole(0, 2);
+  const signer = random.whole(0, 3);
+  return random.pick<Command>([
+    { kind: 'rotate', stream },
+    { kind: 'rotate', stream },
+    { kind: 'approve', stream },
+    { kind: 'pause', stream },
+    { kind: 'resume', stream },
+    { kind: 'roll-back', stream },
+    { kind: 'roll-back', stream },
+    { kind: 'pause-domain' },
+    { kind: 'resume-domain' },
+    { kind: 'add-stream' },
+    { kind: 'compromise', key: random.whole(0, 7) },
+    { kind: 'compromise', key: random.whole(0, 7) },
+    { kind: 'set-keys', stream, keys: anyKeys(random) },
+    { kind: 'set-keys', stream, keys: anyKeys(random) },
+    { kind: 'add-signer', signer },
+    { kind: 'remove-signer', signer },
+    { kind: 'set-aside', signer },
+    { kind: 'bring-back', signer },
+    { kind: 'import' },
+  ]);
+}

@@ -1,0 +1,370 @@
+/** Lives through a history: the program looks, acts and crashes, the world answers, mail flows, and nothing may go wrong. */
+import { type Applied, apply } from '../apply.ts';
+import { explain } from '../explain.ts';
+import { hasSigned, isAcknowledged, isSeen, isSpoiled, policyOf } from '../facts.ts';
+import { newDomain, newStream } from '../new-domain.ts';
+import { looked, plan } from '../plan.ts';
+import type { Policy } from '../policy.ts';
+import { allGuards, check, checkContinuity, type Guards } from '../rules.ts';
+import type { OperatorOutcome, Outcome, Plan, Snapshot } from '../types.ts';
+import { newAgenda } from './agenda.ts';
+import type { Befalling, Command, History } from './history.ts';
+import { seeded } from './random.ts';
+import { type Message, newWorld, promiseOf, type RealSigner } from './world.ts';
+
+const SECOND = 1000;
+const DAY = 86_400_000;
+/** The program's clock and the true time begin here: 1 January 2026, UTC. */
+const BEGIN = Date.UTC(2026, 0, 1);
+
+export interface Run {
+  /** What broke, and when (true time, milliseconds since the beginning); null when nothing did. */
+  readonly broke: { readonly at: number; readonly what: string } | null;
+  readonly looks: number;
+  readonly messages: number;
+  readonly verified: number;
+  readonly changes: number;
+}
+
+/** Told of every step and every befalling, for people who want to read the history. */
+export type Tell = (at: number, what: string) => void;
+
+type Event =
+  | { readonly kind: 'look'; readonly token: number }
+  | { readonly kind: 'befalls'; readonly befalling: Befalling }
+  | { readonly kind: 'mail'; readonly again: boolean }
+  | { readonly kind: 'verify'; readonly message: Message }
+  | { readonly kind: 'twin'; readonly version: number; readonly planned: Plan }
+  | { readonly kind: 'world'; readonly act: (t: number) => void }
+  | { readonly kind: 'calm' }
+  | { readonly kind: 'approve' };
+
+/** Runs one history to its end or to the first thing that breaks. Deterministic. */
+export function run(history: History, guards: Guards = allGuards, tell: Tell | null = null): Run {
+  const random = seeded(history.seed ^ 0x5eed);
+  const { policy } = history;
+  let snapshot: Snapshot = newDomain('example.test', 'mail', BEGIN);
+  let version = 0;
+  let offset = 0;
+  let token = 0;
+  let nextLookAt = BEGIN;
+  let effectsLeft = Number.POSITIVE_INFINITY;
+  let downFor = SECOND;
+  let asleepUntil = 0;
+  let forgotten = false;
+  let reached = false;
+  let broke: Run['broke'] = null;
+  let imported = 0;
+  const counts = { looks: 0, messages: 0, verified: 0, changes: 0 };
+  const agenda = newAgenda<Event>();
+  const world = newWorld(history, random, () => snapshot);
+  const end = BEGIN + history.length;
+  const calmFrom = end - history.calm;
+
+  function fail(t: number, what: string): void {
+    broke ??= { at: t - BEGIN, what };
+  }
+
+  /** Folds an outcome into the store, with every rule asked before and after. */
+  function commit(outcome: Outcome, t: number): void {
+    const clock = t + offset;
+    const [fault] = check(snapshot, outcome, policy, clock);
+    const before = snapshot;
+    const applied: Applied = apply(snapshot, outcome);
+    if (applied.snapshot === before) return;
+    if (fault !== undefined && outcome.kind !== 'record-written') fail(t, `rule ${fault.rule}: ${fault.message}`);
+    snapshot = applied.snapshot;
+    version++;
+    const [odd] = checkContinuity(before, snapshot);
+    if (odd !== undefined) fail(t, `rule ${odd.rule}: ${odd.message}`);
+    if (snapshot.domain.generation !== before.domain.generation) {
+      counts.changes++;
+      const keyring = new Map<string, string[]>();
+      for (const key of snapshot.keys)
+        if (key.state === 'active') keyring.set(key.stream, [...(keyring.get(key.stream) ?? []), key.id]);
+      for (const stream of world.keyrings.get(before.domain.generation)?.keys() ?? [])
+        if (!keyring.has(stream) && snapshot.domain.removingAt === null)
+          fail(t, `stream ${stream} would sign with nothing`);
+      world.keyrings.set(snapshot.domain.generation, keyring);
+    }
+  }
+
+  function sleepUntil(t: number): void {
+    // The program trusts no plan to look more than 25 hours ahead: its clock has gone back since.
+    const clock = t + offset;
+    const wait = nextLookAt > clock + 25 * 3_600_000 ? 0 : Math.max(0, nextLookAt - clock);
+    agenda.at(Math.max(t + Math.max(wait, 100), asleepUntil), { kind: 'look', token: ++token });
+  }
+
+  /** One effect or answer more; true when the program dies here. */
+  function dies(t: number): boolean {
+    if (--effectsLeft > 0) return false;
+    effectsLeft = Number.POSITIVE_INFINITY;
+    asleepUntil = t + downFor;
+    return true;
+  }
+
+  function look(t: number): void {
+    counts.looks++;
+    if (counts.looks > 2000 + 40 * (history.length / DAY)) fail(t, 'the program looks far too often');
+    const clock = t + offset;
+    const planned = plan(snapshot, policy, clock, guards);
+    commit(looked(planned, clock), t);
+    nextLookAt = planned.nextLookAt;
+    act(planned, t, () => true);
+    if (t >= calmFrom + history.calm / 2 && !reached) reached = isAtGoal(snapshot, policy, t + offset);
+    sleepUntil(t);
+  }
+
+  function act(planned: Plan, t: number, isCurrent: () => boolean): void {
+    const clock = t + offset;
+    for (const step of planned.steps) {
+      if (dies(t)) return;
+      if (tell !== null) tell(t - BEGIN, explain(step, snapshot));
+      if (step.kind === 'forget-domain') {
+        if (isCurrent()) forgotten = true;
+        continue;
+      }
+      const decides = step.kind === 'move' || step.kind === 'change-active';
+      if (decides && !isCurrent()) continue;
+      const outcome = world.carryOut(step, snapshot, t, clock);
+      if (dies(t)) return;
+      if (outcome !== null) commit(outcome, t);
+      for (const { at, act: happen } of world.later.splice(0)) agenda.at(at, { kind: 'world', act: happen });
+      if (step.kind === 'deliver')
+        for (const signer of world.signers.values()) if (signer.id === step.signerId) mail(t, signer);
+    }
+  }
+
+  function mail(t: number, signer: RealSigner): void {
+    const ring = signer.loaded === null ? undefined : world.keyrings.get(signer.loaded);
+    if (ring === undefined || forgotten) return;
+    for (const [, keyIds] of ring) {
+      counts.messages++;
+      const message: Message = { at: t, signer: signer.id, keyIds };
+      verify(t, message);
+      agenda.at(t + random.next() * promiseOf(history), { kind: 'verify', message });
+      agenda.at(t + promiseOf(history), { kind: 'verify', message });
+      if (random.chance(0.3)) {
+        const keyId = random.pick(keyIds);
+        commit({ kind: 'signature-seen', at: t + offset, signerId: signer.id, keyId }, t);
+      }
+    }
+  }
+
+  /** What a receiver makes of the message now. Trust in a compromised key may go at any time; a forsaken signer was given up. */
+  function verify(t: number, message: Message): void {
+    const signer = world.signers.get(message.signer);
+    if (signer === undefined || signer.forsaken) return;
+    for (const id of message.keyIds) {
+      const key = snapshot.keys.find((k) => k.id === id);
+      if (key === undefined || key.compromisedAt !== null) continue;
+      counts.verified++;
+      const found = random.pick(world.resolvers).find(key.selector, t);
+      if (found !== 'key')
+        fail(
+          t,
+          `a receiver found ${key.selector} ${found}; the message was signed ${Math.round((t - message.at) / SECOND)} s before`,
+        );
+    }
+  }
+
+  function befall(t: number, befalling: Befalling): void {
+    if (tell !== null) tell(t - BEGIN, `* ${JSON.stringify(befalling)}`);
+    switch (befalling.kind) {
+      case 'trouble':
+        world.troubles.push({ ...befalling.trouble, until: BEGIN + befalling.until });
+        return;
+      case 'clock-jump':
+        offset += befalling.by;
+        sleepUntil(t);
+        return;
+      case 'crash':
+        effectsLeft = befalling.after;
+        downFor = befalling.back;
+        return;
+      case 'twin': {
+        const planned = plan(snapshot, policy, t + offset, guards);
+        agenda.at(t + befalling.delay, { kind: 'twin', version, planned });
+        return;
+      }
+      case 'signer-restart':
+        restart(t, `signer-${befalling.signer}`, befalling.empty);
+        return;
+      case 'command':
+        command(t, befalling.command);
+        return;
+    }
+  }
+
+  function restart(t: number, id: string, empty: boolean): void {
+    const signer = world.signers.get(id);
+    if (signer === undefined) return;
+    if (signer.loaded !== null && !signer.forsaken)
+      for (const keyIds of world.keyrings.get(signer.loaded)?.values() ?? [])
+        for (const key of keyIds) world.lastUse.set(key, t);
+    signer.loaded = empty ? null : signer.kept;
+    if (empty) commit({ kind: 'acknowledged', at: t + offset, signerId: id, generation: 0 }, t);
+  }
+
+  function command(t: number, what: Command): void {
+    for (const outcome of outcomesOf(what, t + offset)) {
+      if (outcome.kind === 'signer-added' && !world.signers.has(outcome.signerId))
+        world.signers.set(outcome.signerId, { id: outcome.signerId, loaded: null, kept: null, forsaken: false });
+      const signer = 'signerId' in outcome ? world.signers.get(outcome.signerId) : undefined;
+      commit(outcome, t);
+      if (outcome.kind === 'signer-removed') world.signers.delete(outcome.signerId);
+      if (outcome.kind === 'signer-set-aside' && signer !== undefined) signer.forsaken = true;
+    }
+    nextLookAt = t + offset;
+    sleepUntil(t);
+  }
+
+  function outcomesOf(what: Command, at: number): readonly Outcome[] {
+    const stream =
+      'stream' in what ? (snapshot.streams[what.stream % snapshot.streams.length]?.name ?? 'default') : 'default';
+    const streams = snapshot.streams.map((s) => s.name);
+    const signerId = 'signer' in what ? `signer-${what.signer}` : '';
+    switch (what.kind) {
+      case 'rotate':
+        return [{ kind: 'rotation-requested', at, stream }];
+      case 'approve':
+        return [{ kind: 'rotation-approved', at, stream }];
+      case 'roll-back':
+        return [{ kind: 'rolled-back', at, stream }];
+      case 'pause':
+        return [{ kind: 'paused', at, stream }];
+      case 'resume':
+        return [{ kind: 'resumed', at, stream }];
+      case 'pause-domain':
+        return [{ kind: 'paused', at, stream: null }];
+      case 'resume-domain':
+        return [{ kind: 'resumed', at, stream: null }];
+      case 'remove-domain':
+        return [{ kind: 'removal-requested', at }];
+      case 'compromise': {
+        const alive = snapshot.keys.filter((key) => key.state !== 'removed' && key.state !== 'revoked');
+        const key = alive[what.key % Math.max(1, alive.length)];
+        return key === undefined ? [] : [{ kind: 'compromised', at, keyId: key.id }];
+      }
+      case 'set-keys':
+        return [{ kind: 'policy-set', at, stream, policy: { ...policy, keys: what.keys } }];
+      case 'add-signer':
+        return [{ kind: 'signer-added', at, signerId, streams }];
+      case 'remove-signer':
+        return [{ kind: 'signer-removed', at, signerId }];
+      case 'set-aside':
+        return [{ kind: 'signer-set-aside', at, signerId }];
+      case 'bring-back':
+        return [{ kind: 'signer-brought-back', at, signerId }];
+      case 'add-stream': {
+        const name = `stream-${streams.length}`;
+        if (streams.length > 2) return [];
+        const added: OperatorOutcome[] = [
+          { kind: 'stream-added', at, stream: name, policy: newStream(name, null).policy },
+        ];
+        for (const signer of snapshot.signers)
+          added.push({ kind: 'signer-added', at, signerId: signer.id, streams: [...streams, name] });
+        return added;
+      }
+      case 'import': {
+        const id = `i${history.seed}-${++imported}`;
+        const selector = `old${imported}`;
+        for (let server = 0; server < history.servers; server++)
+          world.servers.write(server, selector, { kind: 'key', ttl: 3600 }, BEGIN - DAY * 400);
+        const key = { id, stream, selector, algorithm: 'rsa', bits: 2048, publicKey: id, ownership: 'ours' } as const;
+        return [{ kind: 'key-imported', at, key }];
+      }
+    }
+  }
+
+  function calmDown(t: number): void {
+    offset = 0;
+    effectsLeft = Number.POSITIVE_INFINITY;
+    if (snapshot.signers.length === 0) command(t, { kind: 'add-signer', signer: 0 });
+    for (const signer of snapshot.signers) commit({ kind: 'signer-brought-back', at: t, signerId: signer.id }, t);
+    commit({ kind: 'resumed', at: t, stream: null }, t);
+    for (const stream of snapshot.streams) commit({ kind: 'resumed', at: t, stream: stream.name }, t);
+    approve(t);
+  }
+
+  function approve(t: number): void {
+    for (const stream of snapshot.streams) commit({ kind: 'rotation-approved', at: t, stream: stream.name }, t);
+    nextLookAt = t + offset;
+    sleepUntil(t);
+    agenda.at(t + 3 * DAY, { kind: 'approve' });
+  }
+
+  for (let signer = 0; signer < history.signers; signer++) command(BEGIN, { kind: 'add-signer', signer });
+  for (const befalling of history.befallings) agenda.at(BEGIN + befalling.at, { kind: 'befalls', befalling });
+  agenda.at(calmFrom, { kind: 'calm' });
+  agenda.at(BEGIN, { kind: 'mail', again: true });
+  sleepUntil(BEGIN);
+  for (let event = agenda.take(); event !== undefined && event.time <= end && !forgotten; event = agenda.take()) {
+    const { time: t, what } = event;
+    switch (what.kind) {
+      case 'look':
+        if (what.token === token) look(t);
+        break;
+      case 'befalls':
+        befall(t, what.befalling);
+        break;
+      case 'mail':
+        for (const signer of world.signers.values()) mail(t, signer);
+        agenda.at(t + random.between(0.2, 2) * (policy.rotateEvery / 30), { kind: 'mail', again: true });
+        break;
+      case 'verify':
+        verify(t, what.message);
+        break;
+      case 'twin':
+        if (t < calmFrom) act(what.planned, t, () => what.version === version);
+        break;
+      case 'world':
+        what.act(t);
+        break;
+      case 'calm':
+        calmDown(t);
+        break;
+      case 'approve':
+        approve(t);
+        break;
+    }
+    if (world.violation !== null) fail(t, world.violation);
+    if (broke !== null) break;
+  }
+  if (broke === null && !forgotten && !reached)
+    fail(end, `the goal was not reached in the calm: ${describe(snapshot)}`);
+  return { broke, ...counts };
+}
+
+/** Every stream signs with exactly the keys that its policy asks for, proved, loaded and seen to sign everywhere. */
+function isAtGoal(snapshot: Snapshot, policy: Policy, now: number): boolean {
+  if (snapshot.domain.removingAt !== null) return false;
+  return snapshot.streams.every((stream) => {
+    const its = policyOf(stream, policy);
+    const active = snapshot.keys.filter((key) => key.stream === stream.name && key.state === 'active');
+    const wanted = its.keys.reduce((sum, spec) => sum + spec.count, 0);
+    return (
+      active.length === wanted &&
+      its.keys.every(
+        (spec) => active.filter((k) => k.algorithm === spec.algorithm && k.bits === spec.bits).length === spec.count,
+      ) &&
+      active.every(
+        (key) =>
+          isSeen(key) &&
+          !isSpoiled(key) &&
+          isAcknowledged(snapshot, key) &&
+          hasSigned(snapshot, key) &&
+          (its.freeze.length > 0 ||
+            now - (key.activatedAt ?? 0) < its.rotateEvery * (1 + its.jitter) + its.lead * 6 + 10 * DAY),
+      )
+    );
+  });
+}
+
+function describe(snapshot: Snapshot): string {
+  const keys = snapshot.keys
+    .filter((key) => key.state !== 'removed')
+    .map((key) => `${key.selector} ${key.stream} ${key.algorithm}-${key.bits} ${key.state}`);
+  return [...keys, ...snapshot.conditions.map((c) => c.reason)].join(', ');
+}
