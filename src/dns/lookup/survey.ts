@@ -212,7 +212,7 @@ function passed(name: string, before: readonly string[], next: readonly string[]
  * Where every address of a family failed for want of a route, the family says nothing about the servers: those that were
  * reached by their other addresses are judged by these.
  */
-function withoutUnroutable(observations: readonly Observation[]): readonly Observation[] {
+export function withoutUnroutable(observations: readonly Observation[]): readonly Observation[] {
   const stranded = (v6: boolean): boolean =>
     observations
       .filter(({ server }) => server.address !== '' && isIPv6(server.address) === v6)
