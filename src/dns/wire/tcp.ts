@@ -3,15 +3,18 @@ import { frameMessage, StreamReader } from './stream.ts';
 import type { ExchangeOptions, Judged, Prepared } from './transport.ts';
 import { TransportError, transportErrorCode } from './transport-error.ts';
 
+const transport = 'tcp';
+
 /** Asks over a connection of its own until `deadline` (of `performance.now()`). Anything but the answer ends it. */
 export async function askTcp(prepared: Prepared, options: ExchangeOptions, deadline: number): Promise<Judged> {
   for await (const bytes of messagesOverTcp(prepared, options, deadline)) {
-    const judged = prepared.judge(bytes);
+    const judged = prepared.judge(bytes, transport);
     if (judged instanceof TransportError) throw judged;
     return judged;
   }
   throw new TransportError('closed', `${prepared.what}: the server closed the connection without an answer`, {
     sent: true,
+    transport,
   });
 }
 
@@ -34,9 +37,15 @@ export async function* messagesOverTcp(
     reason ??= error;
     socket.destroy(reason);
   };
-  const onAbort = (): void => end(new TransportError('aborted', `${what} was called off`, { sent }));
+  const onAbort = (): void => end(new TransportError('aborted', `${what} was called off`, { sent, transport }));
   const timeout = setTimeout(
-    () => end(new TransportError('timeout', `${what} had no answer over TCP within ${Math.round(left)} ms`, { sent })),
+    () =>
+      end(
+        new TransportError('timeout', `${what} had no answer over TCP within ${Math.round(left)} ms`, {
+          sent,
+          transport,
+        }),
+      ),
     left,
   );
   signal?.addEventListener('abort', onAbort, { once: true });
@@ -49,7 +58,11 @@ export async function* messagesOverTcp(
   } catch (error) {
     if (error instanceof TransportError) throw error;
     const text = error instanceof Error ? error.message : String(error);
-    throw new TransportError(transportErrorCode(error), `${what} failed over TCP: ${text}`, { sent, cause: error });
+    throw new TransportError(transportErrorCode(error), `${what} failed over TCP: ${text}`, {
+      sent,
+      transport,
+      cause: error,
+    });
   } finally {
     clearTimeout(timeout);
     signal?.removeEventListener('abort', onAbort);
@@ -63,6 +76,9 @@ async function* readMessages(socket: Socket, what: string): AsyncGenerator<Uint8
     for (const message of reader.push(chunk)) yield message;
   }
   if (!reader.idle) {
-    throw new TransportError('closed', `${what}: the server closed the connection within a message`, { sent: true });
+    throw new TransportError('closed', `${what}: the server closed the connection within a message`, {
+      sent: true,
+      transport,
+    });
   }
 }

@@ -24,6 +24,8 @@ export type TransportErrorCode =
 export interface TransportErrorDetails {
   /** Whether the request may have reached the server: false only where it was certainly never sent whole. */
   readonly sent: boolean;
+  /** Over what it failed; over neither where it was called off before. */
+  readonly transport?: 'udp' | 'tcp';
   /** With code `tsig`: what was found wrong, and the answer, which nobody vouches for. */
   readonly verification?: Verification;
   readonly answer?: Message;

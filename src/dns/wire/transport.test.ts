@@ -133,8 +133,11 @@ describe('over UDP', () => {
     await once(socket, 'listening');
     const { port } = socket.address();
     await new Promise<void>((resolve) => socket.close(resolve));
-    expect((await failure(port, { transport: 'udp' })).code).toBe('refused');
-    expect(await failure(port, { transport: 'tcp' })).toMatchObject({ code: 'refused', details: { sent: false } });
+    expect(await failure(port, { transport: 'udp' })).toMatchObject({ code: 'refused', details: { transport: 'udp' } });
+    expect(await failure(port, { transport: 'tcp' })).toMatchObject({
+      code: 'refused',
+      details: { sent: false, transport: 'tcp' },
+    });
   });
 
   it('asks over TCP when the answer is cut, and leaves it cut when told to', async () => {

@@ -43,7 +43,7 @@ export interface Prepared {
   /** What to call the exchange in errors: `the query for example.com TXT to 192.0.2.1 port 53`. */
   readonly what: string;
   /** The accepted answer, or the error that it means. */
-  readonly judge: (bytes: Uint8Array) => Judged | TransportError;
+  readonly judge: (bytes: Uint8Array, transport: 'udp' | 'tcp') => Judged | TransportError;
 }
 
 export type Judged = Pick<Exchange, 'message' | 'bytes' | 'verification'>;
@@ -86,17 +86,21 @@ export function prepare(request: Message | Uint8Array, options: ExchangeOptions)
     bytes: signed?.bytes ?? unsigned,
     mac: signed?.mac ?? null,
     what,
-    judge: (bytes) => {
+    judge: (bytes, transport) => {
       const message = tryDecode(bytes);
       if (message instanceof Error) {
         return new TransportError('malformed', `${what} brought no DNS message: ${message.message}`, {
           sent: true,
+          transport,
           cause: message,
         });
       }
       const mismatch = whyNoAnswer(sent, message);
       if (mismatch !== null) {
-        return new TransportError('mismatch', `${what} brought another message: ${mismatch}`, { sent: true });
+        return new TransportError('mismatch', `${what} brought another message: ${mismatch}`, {
+          sent: true,
+          transport,
+        });
       }
       if (tsig === undefined || signed === null) return { message, bytes };
       const verification = verifyTsig(bytes, tsig.key, { now: tsig.now(), requestMac: signed.mac });
@@ -104,7 +108,7 @@ export function prepare(request: Message | Uint8Array, options: ExchangeOptions)
       return new TransportError(
         'tsig',
         `${what} brought an answer (${message.rcode}) whose TSIG does not hold: ${verification.status}`,
-        { sent: true, verification, answer: message },
+        { sent: true, transport, verification, answer: message },
       );
     },
   };

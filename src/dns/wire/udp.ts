@@ -10,6 +10,7 @@ import { TransportError, transportErrorCode } from './transport-error.ts';
 export function askUdp(prepared: Prepared, options: ExchangeOptions, deadline: number): Promise<Judged> {
   const { address, port = 53, attempts = 2, signal } = options;
   const { promise, resolve, reject } = Promise.withResolvers<Judged>();
+  const transport = 'udp';
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
   const left = Math.max(0, deadline - performance.now());
   let lastProblem: TransportError | null = null;
@@ -18,12 +19,15 @@ export function askUdp(prepared: Prepared, options: ExchangeOptions, deadline: n
   const fail = (error: TransportError): void => finish(() => reject(error));
   const failSystem = (error: Error): void => {
     const code = transportErrorCode(error);
-    fail(new TransportError(code, `${prepared.what} failed over UDP: ${error.message}`, { sent, cause: error }));
+    fail(
+      new TransportError(code, `${prepared.what} failed over UDP: ${error.message}`, { sent, transport, cause: error }),
+    );
   };
-  const onAbort = (): void => fail(new TransportError('aborted', `${prepared.what} was called off`, { sent }));
+  const onAbort = (): void =>
+    fail(new TransportError('aborted', `${prepared.what} was called off`, { sent, transport }));
   const onTimeout = (): void => {
     const silence = `${prepared.what} had no answer over UDP within ${Math.round(left)} ms`;
-    fail(lastProblem ?? new TransportError('timeout', silence, { sent }));
+    fail(lastProblem ?? new TransportError('timeout', silence, { sent, transport }));
   };
   const send = (): void => {
     sent = true;
@@ -48,7 +52,7 @@ export function askUdp(prepared: Prepared, options: ExchangeOptions, deadline: n
   signal?.addEventListener('abort', onAbort, { once: true });
   socket.on('error', failSystem);
   socket.on('message', (bytes) => {
-    const judged = prepared.judge(bytes);
+    const judged = prepared.judge(bytes, transport);
     if (judged instanceof TransportError) lastProblem = judged;
     else finish(() => resolve(judged));
   });
