@@ -23,6 +23,8 @@ export interface SqliteOptions {
   readonly path: string;
   /** How long a writer waits for another process's lock, in milliseconds. */
   readonly lockWait: number;
+  /** Further settings of the connection, such as `max_page_count = 100000`. */
+  readonly pragmas?: readonly string[];
   /** Called with every statement, for tests and for looking into slow queries. */
   readonly trace?: (statement: string, parameters: readonly unknown[]) => void;
 }
@@ -86,6 +88,7 @@ function connect(options: SqliteOptions): SqliteDatabase.Database {
     database.pragma('cache_size = -65536');
     database.pragma('temp_store = MEMORY');
     database.pragma(`busy_timeout = ${BLOCKING_WAIT}`);
+    for (const pragma of options.pragmas ?? []) database.pragma(pragma);
     return database;
   } catch (error) {
     database?.close();

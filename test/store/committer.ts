@@ -1,0 +1,43 @@
+/**
+ * A process that looks at domains as fast as it can, to be killed at any moment: `node committer.ts PATH OWNER LEASE_MS`.
+ * Every look adds one to the domain's generation and writes one event; once it is committed, its line goes to stdout.
+ */
+import { writeSync } from 'node:fs';
+import { loadKeks } from '../../src/store/kek.ts';
+import { openStore } from '../../src/store/open.ts';
+import { plainKey } from './arbitraries.ts';
+import { edPair, event } from './support.ts';
+
+const [path = '', owner = '', leaseMs = ''] = process.argv.slice(2);
+await using store = await openStore({ path, keks: loadKeks({ file: `${path}.kek` }) });
+writeSync(1, 'ready\n');
+for (;;) {
+  const claims = await store.claimDue({ now: Date.now(), limit: 4, owner, leaseMs: Number(leaseMs) });
+  if (claims.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+  await Promise.all(
+    claims.map(async (claim) => {
+      const stored = await store.snapshot(claim.name);
+      if (!stored) return;
+      const { snapshot, version } = stored;
+      const generation = snapshot.domain.generation + 1;
+      const id = `${claim.name}-${generation}`;
+      const pair = generation % 5 === 0 ? edPair() : undefined;
+      const keys = pair ? [...snapshot.keys.slice(-3), plainKey(id, { publicKey: pair.publicKey })] : snapshot.keys;
+      const result = await store.commit(
+        { claim, version },
+        {
+          before: snapshot,
+          after: { ...snapshot, keys, domain: { ...snapshot.domain, generation } },
+          events: [event(claim.name, 'looked', { generation, owner })],
+          nextLookAt: Date.now(),
+          release: true,
+          secrets: pair ? [{ keyId: id, from: 'der', pkcs8: pair.pkcs8 }] : [],
+        },
+      );
+      writeSync(
+        1,
+        `${result.kind === 'committed' ? 'committed' : `stale-${result.kind === 'stale' ? result.why : ''}`} ${claim.name} ${generation}\n`,
+      );
+    }),
+  );
+}

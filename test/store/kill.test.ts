@@ -1,0 +1,139 @@
+/** The store under `kill -9`, and between two processes. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import type { Json } from '../../src/store/json.ts';
+import { loadKeks } from '../../src/store/kek.ts';
+import { openStore } from '../../src/store/open.ts';
+import type { Store } from '../../src/store/store.ts';
+import { tempDir } from '../support/temp.ts';
+import { plainSnapshot } from './arbitraries.ts';
+import { add } from './support.ts';
+
+const names = ['a.example', 'b.example', 'c.example', 'd.example', 'e.example', 'f.example'];
+const children = new Set<ChildProcess>();
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL');
+});
+
+interface Committer {
+  readonly lines: string[];
+  readonly ready: Promise<void>;
+  kill(): Promise<void>;
+}
+
+function startCommitter(path: string, owner: string, leaseMs: number): Committer {
+  const script = new URL('./committer.ts', import.meta.url).pathname;
+  const child = spawn(process.execPath, [script, path, owner, String(leaseMs)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  children.add(child);
+  const lines: string[] = [];
+  let rest = '';
+  let errors = '';
+  const ready = Promise.withResolvers<void>();
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    const parts = (rest + text).split('\n');
+    rest = parts.pop() ?? '';
+    lines.push(...parts);
+    if (lines[0] === 'ready') ready.resolve();
+  });
+  const closed = new Promise<void>((resolve) => {
+    child.on('close', (code) => {
+      children.delete(child);
+      if (code !== null) ready.reject(new Error(`the committer ended with ${code}: ${errors}`));
+      ready.resolve();
+      resolve();
+    });
+  });
+  return {
+    lines,
+    ready: ready.promise,
+    async kill() {
+      child.kill('SIGKILL');
+      await closed;
+    },
+  };
+}
+
+/** Generations that were reported as committed, the last of each domain. */
+function lastCommitted(lines: readonly string[]): Map<string, number> {
+  const last = new Map<string, number>();
+  for (const line of lines) {
+    const [what, name = '', generation] = line.split(' ');
+    if (what === 'committed') last.set(name, Math.max(last.get(name) ?? 0, Number(generation)));
+  }
+  return last;
+}
+
+/** Every commit is whole: state, version, event, counters and private keys tell the same story. */
+async function expectWhole(store: Store, reported: ReadonlyMap<string, number>): Promise<void> {
+  expect((await store.journal.verify()).kind).toBe('intact');
+  const looks = new Map<string, number[]>(names.map((name) => [name, []]));
+  for (let after: string | null = null; ; ) {
+    const page = await store.journal.list({ order: 'oldest' }, { limit: 1000, after });
+    for (const { domain, kind, details } of page.items) {
+      if (kind === 'looked' && domain !== null) looks.get(domain)?.push(generationOf(details));
+    }
+    after = page.next;
+    if (after === null) break;
+  }
+  let keys = 0;
+  for (const name of names) {
+    const stored = await store.snapshot(name);
+    const generation = stored?.snapshot.domain.generation ?? 0;
+    expect(generation).toBeGreaterThanOrEqual(reported.get(name) ?? 0);
+    expect(stored?.version).toBe(generation + 1);
+    expect(looks.get(name)).toStrictEqual(Array.from({ length: generation }, (_, n) => n + 1));
+    for (const key of stored?.snapshot.keys ?? []) expect(await store.loadPrivateKey(key.id)).not.toBeNull();
+    keys += stored?.snapshot.keys.length ?? 0;
+  }
+  expect((await store.counts()).keys.created).toBe(keys);
+}
+
+function generationOf(details: Json): number {
+  return typeof details === 'object' && details !== null && 'generation' in details
+    ? Number(details.generation)
+    : Number.NaN;
+}
+
+test('killed again and again in the middle of its commits, it keeps all that was committed and nothing by halves', async () => {
+  using dir = tempDir('kill');
+  const path = dir.join('store.sqlite');
+  const keks = loadKeks({ file: `${path}.kek` });
+  const reported = new Map<string, number>();
+  {
+    await using store = await openStore({ path, keks });
+    for (const name of names) await add(store, plainSnapshot(name));
+  }
+  for (let round = 0; round < 14; round++) {
+    const committer = startCommitter(path, `owner-${round}`, 60);
+    await committer.ready;
+    await sleep(15 + Math.random() * 120);
+    await committer.kill();
+    for (const [name, generation] of lastCommitted(committer.lines)) reported.set(name, generation);
+    await using store = await openStore({ path, keks });
+    await expectWhole(store, reported);
+  }
+  // After every kill the leases of the dead ended and the work went on.
+  expect(reported.size).toBe(names.length);
+  expect([...reported.values()].reduce((sum, n) => sum + n, 0)).toBeGreaterThan(100);
+});
+
+test('two processes on one file: leases keep them apart, and both get work', async () => {
+  using dir = tempDir('kill');
+  const path = dir.join('store.sqlite');
+  const keks = loadKeks({ file: `${path}.kek` });
+  await using store = await openStore({ path, keks });
+  for (const name of names) await add(store, plainSnapshot(name));
+  const committers = [startCommitter(path, 'one', 60_000), startCommitter(path, 'two', 60_000)];
+  await Promise.all(committers.map((c) => c.ready));
+  await sleep(800);
+  await Promise.all(committers.map((c) => c.kill()));
+  for (const { lines } of committers) {
+    expect(lines.filter((line) => line.startsWith('committed')).length).toBeGreaterThan(20);
+    expect(lines.filter((line) => line.startsWith('stale'))).toStrictEqual([]);
+  }
+  await expectWhole(store, lastCommitted(committers.flatMap((c) => c.lines)));
+});
