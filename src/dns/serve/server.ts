@@ -63,6 +63,7 @@ export interface AuthoritativeServer extends AsyncDisposable {
   /** Where it listens, with the ports that it was given. */
   readonly endpoints: readonly Endpoint[];
   statistics(): ServerStatistics;
+  /** Stops at once; repeating it does no harm. */
   close(): Promise<void>;
 }
 
@@ -147,10 +148,15 @@ export async function createAuthoritativeServer(options: AuthoritativeServerOpti
   // Whatever changed while nobody served is news to the secondaries.
   for (const apex of zones.current().keys()) notifier.changed(apex);
 
-  const close = async (): Promise<void> => {
+  const shutDown = async (): Promise<void> => {
     unsubscribe();
     connections.close();
     await Promise.all([notifier.close(), ...open.map((listener) => listener.close())]);
+  };
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= shutDown();
+    return closing;
   };
   return {
     endpoints: open.map((listener) => listener.endpoint),

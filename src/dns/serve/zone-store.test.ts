@@ -48,6 +48,24 @@ test('a zone that is replaced grows, and one that is removed is gone', () => {
   expect(zones.set('a.example.test', null)).toEqual({ kind: 'outside' });
 });
 
+test('a zone that is replaced by a newer one tells secondaries what differs, by an older one nothing', () => {
+  const a = ['a.example.test', { value: 'a', ttl: 1 }] as const;
+  const b = ['b.example.test', { value: 'b', ttl: 1 }] as const;
+  const zones = createZoneStore([{ ...settings, serial: 7, records: [a] }]);
+  const owners = (records: readonly { name: string; type: string }[] = []): string[] =>
+    records.map(({ name, type }) => `${name} ${type}`).sort();
+  const [change] = changesSince(zones.addZone({ ...settings, serial: 9, records: [b] }), 7) ?? [];
+  expect([owners(change?.removed), owners(change?.added)]).toEqual([['a.example.test TXT'], ['b.example.test TXT']]);
+  const other = zones.addZone({ ...settings, nameServers: ['ns9.example.test'], serial: 10, records: [b] });
+  const [swap] = changesSince(other, 9) ?? [];
+  expect([owners(swap?.removed), owners(swap?.added)]).toEqual([
+    ['example.test NS', 'example.test NS'],
+    ['example.test NS'],
+  ]);
+  expect(changesSince(other, 7)).toHaveLength(2);
+  expect(changesSince(zones.addZone({ ...settings, serial: 3, records: [a] }), 10)).toBeNull();
+});
+
 test('the zone nearest to the name takes it', () => {
   const zones = createZoneStore([settings, { ...settings, apex: '_domainkey.example.test' }]);
   expect(zones.set('s1._domainkey.example.test', { value: 'x', ttl: 1 })).toMatchObject({

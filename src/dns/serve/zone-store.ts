@@ -1,9 +1,10 @@
 /** The zones that the server serves, in memory. Keeping them on disk is the caller's matter. */
 import { WireError } from '../wire/error.ts';
 import { nameKey } from '../wire/name.ts';
-import { sameRecords } from './history.ts';
+import { remember, sameRecords } from './history.ts';
+import { namesOf } from './name-tree.ts';
 import { closest } from './names.ts';
-import { addSerial } from './serial.ts';
+import { addSerial, isNewer } from './serial.ts';
 import {
   changeZone,
   createZone,
@@ -43,7 +44,8 @@ export interface NewZone extends ZoneSettings {
 
 export interface ZoneStore extends ZoneSource {
   /**
-   * Adds a zone, or gives the one of this apex other settings and content.
+   * Adds a zone, or gives the one of this apex other settings and content. With a newer serial secondaries may fetch
+   * what differs; with an older one they must be made to fetch the whole zone by hand.
    * @throws ZoneError for what DNS does not allow
    */
   addZone(zone: NewZone): Zone;
@@ -80,7 +82,7 @@ export function createZoneStore(zones: Iterable<NewZone> = []): ZoneStore {
       for (const [name, at] of records) content.push([name, recordList(at)]);
       const before = map.get(nameKey(settings.apex));
       const first = serial ?? (before === undefined ? 1 : addSerial(before.serial));
-      const zone = createZone(settings, first, content);
+      const zone = succeed(before, createZone(settings, first, content));
       map.set(zone.apex, zone);
       tell(zone.apex, zone);
       return zone;
@@ -122,6 +124,17 @@ export function createZoneStore(zones: Iterable<NewZone> = []): ZoneStore {
   };
   for (const zone of zones) store.addZone(zone);
   return store;
+}
+
+/** The zone in the place of another, with what differs as one more change in its history. */
+function succeed(before: Zone | undefined, zone: Zone): Zone {
+  if (before === undefined || !isNewer(zone.serial, before.serial)) return zone;
+  const edits = new Map<string, RecordSets | null>();
+  for (const [name] of namesOf(before.names)) if (recordsAt(zone, name) == null) edits.set(name, null);
+  for (const [name, sets] of namesOf(zone.names)) {
+    if (!sameSets(recordsAt(before, name), sets)) edits.set(name, sets);
+  }
+  return { ...zone, history: remember(before, edits, zone.soa) };
 }
 
 function recordList(content: NameContent): readonly RecordData[] {
