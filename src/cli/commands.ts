@@ -40,6 +40,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./signer.ts')).signerCommand,
   },
   {
+    name: 'check',
+    summary: "Check any domain's published keys at every authoritative server",
+    load: async () => (await import('./check.ts')).checkCommand,
+  },
+  {
     name: 'verify',
     summary: 'Verify the signatures of a message',
     load: async () => (await import('./verify.ts')).verifyCommand,
@@ -48,6 +53,11 @@ export const commands: readonly CommandEntry[] = [
     name: 'audit',
     summary: 'Read the journal and verify its chain',
     load: async () => (await import('./audit.ts')).auditCommand,
+  },
+  {
+    name: 'milter',
+    summary: 'Run the signing milter alone, or check one',
+    load: async () => (await import('./milter.ts')).milterCommand,
   },
   {
     name: 'config',

@@ -243,7 +243,8 @@ function background(context: {
   }
   if (roles.reconcile && reconcile.keysAhead > 0) {
     const { refill } = createKeyPairSource(store, clock, reconcile.keysAhead);
-    closers.push(every(10_000, 'key-pairs-not-made', refill));
+    // Making keys takes every core that it gets: mail that waits for a start comes first.
+    closers.push(startRepeating(10_000, refill, failed('key-pairs-not-made'), 3000));
   }
   const jumped = createWallClockWatch(clock, () => performance.now(), 5000);
   closers.push(

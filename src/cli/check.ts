@@ -1,0 +1,178 @@
+/** `keyturn check`: what the world sees of a domain's keys. Works on any domain, with no set-up. */
+import { Command } from 'commander';
+import type { Inspection, SelectorStatus } from '../dns/lookup/inspect.ts';
+import type { CommandContext } from './context.ts';
+import { globals, withExamples } from './context.ts';
+import { exitCodes, usage } from './exit.ts';
+import { harmless, painter, printJson, type Style } from './output.ts';
+import { domainName, openSession } from './session.ts';
+
+/** Selectors that many senders use, tried where none is given: DNS cannot be asked which there are. */
+const usual = [
+  'default',
+  'dkim',
+  'mail',
+  'email',
+  'smtp',
+  'mta',
+  'selector1',
+  'selector2',
+  's1',
+  's2',
+  'k1',
+  'k2',
+  'k3',
+  'google',
+  'dkim1',
+  'dkim2',
+  'key1',
+  'key2',
+  '20161025',
+  '20230601',
+  'mandrill',
+  'mxvault',
+  'fm1',
+  'fm2',
+  'fm3',
+  'protonmail',
+  'protonmail2',
+  'protonmail3',
+  'zoho',
+  'pm',
+  'mailjet',
+  'sig1',
+  'ed25519',
+  'rsa',
+  'x',
+  'a',
+  'b',
+];
+
+interface CheckOptions {
+  readonly server: readonly string[];
+  readonly resolver: readonly string[];
+  readonly timeout: string;
+}
+
+export function checkCommand(context: CommandContext): Command {
+  const { terminal, exit } = context;
+  const command = new Command('check')
+    .description(
+      'Check the DKIM keys that a domain publishes: every authoritative server is asked, and each record is judged as a receiver would. Without selectors: those in care here, and the usual ones.',
+    )
+    .argument('<domain>')
+    .argument('[selector...]')
+    .option(
+      '--server <address>',
+      'ask this authoritative server, not those of the delegation; may be repeated',
+      collect,
+      [],
+    )
+    .option(
+      '--resolver <address>',
+      'find name servers by this resolver, not those of the system; may be repeated',
+      collect,
+      [],
+    )
+    .option('--timeout <duration>', 'for everything', '15s');
+  withExamples(command, [
+    ['keyturn check example.com', 'the usual selectors'],
+    ['keyturn check example.com s2024 s2025 --json', 'these two, for a script'],
+    ['keyturn check example.test s1 --server 127.0.0.1:5353', 'a server that is not delegated to'],
+  ]);
+  command.addHelpText(
+    'after',
+    '\nExit code: 0 where every key can be used, 1 where one cannot or none was found, 3 where DNS did not answer.',
+  );
+  return command.action(async (given: string, selectors: string[], options: CheckOptions) => {
+    const domain = await domainName(given);
+    const [{ createProver }, { inspect }, { parseDuration }] = await Promise.all([
+      import('../dns/lookup/prove.ts'),
+      import('../dns/lookup/inspect.ts'),
+      import('../control/config/durations.ts'),
+    ]);
+    const timeout = parseDuration(options.timeout);
+    if (timeout === null || timeout <= 0) throw usage(`--timeout ${options.timeout}: expected a duration such as 15s`);
+    const prover = createProver({
+      timeoutMs: timeout,
+      ...(options.resolver.length > 0 ? { resolvers: options.resolver } : {}),
+      zones: options.server.length > 0 ? [{ apex: domain, servers: options.server }] : [],
+    });
+    const asked =
+      selectors.length > 0 ? selectors : [...new Set([...(await ownSelectors(context, command, domain)), ...usual])];
+    const report = await inspect(prover, domain, asked);
+    const found = report.selectors.filter(
+      ({ status }) => selectors.length > 0 || (status !== 'missing' && status !== 'unreachable'),
+    );
+    exit(verdict(report, found));
+    if (globals(command).json)
+      return printJson(terminal, { ...report, selectors: found.map(({ parsed: _, ...rest }) => rest) });
+    const paint = painter(terminal);
+    terminal.out(`${paint('bold', report.domain)}  zone ${report.apex ?? 'not found'}\n`);
+    for (const { server, address } of report.servers)
+      terminal.out(`  ${server === address ? address : `${server} ${address}`}\n`);
+    for (const problem of report.problems) terminal.out(`${paint('red', 'problem')} ${harmless(problem)}\n`);
+    if (found.length === 0)
+      terminal.out(
+        `\nNo key found${selectors.length > 0 ? '' : ' under the usual selectors; name those that you use'}.\n`,
+      );
+    for (const { name, status, algorithm, bits, ttl, cnames, value, problems, notes, answers } of found) {
+      const kind = algorithm === null ? '' : algorithm === 'rsa' ? `RSA ${bits} bits` : 'Ed25519';
+      terminal.out(
+        `\n${paint(colours[status], status)}  ${paint('bold', name)}  ${[kind, ttl === null ? '' : `TTL ${ttl} s`].filter(Boolean).join(', ')}\n`,
+      );
+      if (cnames.length > 0) terminal.out(`  by way of ${cnames.map(harmless).join(', ')}\n`);
+      if (value !== null) terminal.out(`  ${paint('dim', harmless(value))}\n`);
+      terminal.out(`  ${answers.filter((answer) => answer.reached).length} of ${answers.length} servers answered\n`);
+      for (const problem of problems) terminal.out(`  ${paint('red', 'problem')} ${harmless(problem)}\n`);
+      for (const note of notes) terminal.out(`  ${paint('yellow', 'note')} ${harmless(note)}\n`);
+    }
+  });
+}
+
+const colours: Readonly<Record<SelectorStatus, Style>> = {
+  usable: 'green',
+  weak: 'yellow',
+  revoked: 'magenta',
+  missing: 'red',
+  invalid: 'red',
+  inconsistent: 'red',
+  unreachable: 'red',
+};
+
+function verdict(report: Inspection, found: Inspection['selectors']): number {
+  const silent = report.selectors.every(({ status }) => status === 'unreachable');
+  if (silent) return exitCodes.unreachable;
+  const fine = found.length > 0 && found.every(({ status }) => status === 'usable' || status === 'weak');
+  if (fine) return exitCodes.ok;
+  return found.some(({ status }) => status === 'unreachable') && !found.some(({ status }) => status === 'invalid')
+    ? exitCodes.unreachable
+    : exitCodes.wrong;
+}
+
+/** Selectors in care here; none where nothing has been set up, or somebody else's data may not be read. */
+async function ownSelectors(context: CommandContext, command: Command, domain: string): Promise<string[]> {
+  const [{ loadConfig }, { existsSync, accessSync, constants }] = await Promise.all([
+    import('../control/config/load.ts'),
+    import('node:fs'),
+  ]);
+  const { dataFolder, kekFile } = loadConfig(globals(command).config, {
+    env: context.terminal.env,
+    workingFolder: process.cwd(),
+  });
+  const file = `${dataFolder}/keyturn.sqlite`;
+  if (!existsSync(file) || (!existsSync(kekFile) && context.terminal.env.KEYTURN_KEK === undefined)) return [];
+  try {
+    accessSync(file, constants.R_OK | constants.W_OK);
+    if (existsSync(kekFile)) accessSync(kekFile, constants.R_OK);
+  } catch {
+    return [];
+  }
+  await using session = await openSession(context, command);
+  const keys = (await session.store.snapshot(domain))?.snapshot.keys ?? [];
+  return keys.flatMap(({ state, selector }) => (state === 'removed' || state === 'created' ? [] : [selector]));
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
