@@ -300,10 +300,11 @@ export function checkContinuity(before: Snapshot, after: Snapshot): readonly Vio
   if (before.domain.firstActiveAt !== null && after.domain.firstActiveAt === null)
     blame(null, 'the domain forgot that its mail must be signed');
   if (before.keys === after.keys) return found;
-  const later = new Map(after.keys.map((key) => [key.id, key]));
-  for (const key of before.keys) {
-    const now = later.get(key.id);
-    if (now === key) continue;
+  for (const [i, key] of before.keys.entries()) {
+    // Keys are only ever added at the end, so that most are found where they were.
+    const same = after.keys[i];
+    if (same === key) continue;
+    const now = same?.id === key.id ? same : findKey(after, key.id);
     if (now === undefined) blame(key.id, `${key.selector} vanished`);
     else if (now.selector !== key.selector || now.publicKey !== key.publicKey)
       blame(key.id, `${key.selector} changed what it is`);

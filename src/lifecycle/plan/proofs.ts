@@ -2,7 +2,7 @@
 import { findStream, isPipeline, isSeen, policyOf } from '../facts.ts';
 import type { Policy } from '../policy.ts';
 import type { KeyView, RecordKind } from '../types.ts';
-import { growing, plannedWait, presentWait, quick, waitStep } from '../waits.ts';
+import { growing, plannedWait, presentWait, quick, slow, waitStep } from '../waits.ts';
 import { type Look, standingSince } from './look.ts';
 import { desiredRecord } from './records.ts';
 
@@ -11,10 +11,20 @@ export function planProofs(look: Look, key: KeyView): void {
   const expected = key.ownership === 'external' ? 'key' : desiredRecord(look, key);
   if (expected === null || isBeingWritten(look, key) || !isWorthAsking(key)) return;
   const policy = policyOf(findStream(look.snapshot, key.stream), look.policy);
-  const at = nextProofAt(look, key, expected, policy);
-  if (at <= look.now) look.effect({ kind: 'prove', keyId: key.id, expected });
-  else look.again(at);
+  const pause = interval(look, key, expected, policy);
+  const at = nextProofAt(look, key, expected, pause, policy);
+  // What is nearly due goes along: fewer looks, and the keys of a domain fall into step.
+  if (at === Number.POSITIVE_INFINITY) return;
+  const early = look.wantProof.has(key.id) ? 0 : pause * NEARLY;
+  if (at - early > look.now) look.again(at);
+  else {
+    look.steps.push({ kind: 'prove', keyId: key.id, expected });
+    look.again(look.now + Math.min(Math.max(pause, quick(policy)), slow(policy)));
+  }
 }
+
+/** The share of a pause that a proof may come early. */
+const NEARLY = 0.15;
 
 /** Before anything was written there is nothing to find; a record set by hand may come at any time after it was asked for. */
 function isWorthAsking(key: KeyView): boolean {
@@ -29,16 +39,16 @@ function isBeingWritten(look: Look, key: KeyView): boolean {
   );
 }
 
-function nextProofAt(look: Look, key: KeyView, expected: RecordKind, policy: Policy): number {
+function nextProofAt(look: Look, key: KeyView, expected: RecordKind, pause: number, policy: Policy): number {
   const { proof } = key;
-  if (proof === null || proof.expected !== expected || proof.at > look.now) return look.now;
+  if (proof === null || proof.expected !== expected || proof.at > look.now) return Number.NEGATIVE_INFINITY;
   if (look.wantProof.has(key.id)) return proof.at + Math.min(quick(policy), policy.proofFresh / 2);
-  return proof.at + interval(look, key, expected, policy);
+  return proof.at + pause;
 }
 
 function interval(look: Look, key: KeyView, expected: RecordKind, policy: Policy): number {
   const { proof, state } = key;
-  if (proof === null) return 0;
+  if (proof === null) return quick(policy);
   if (key.ownership === 'external') return policy.watchEvery;
   if (state === 'revoked') {
     if (isSeen(key, expected)) return Number.POSITIVE_INFINITY;

@@ -110,7 +110,8 @@ export function run(history: History, guards: Guards = allGuards, tell: Tell | n
     const clock = t + offset;
     const planned = plan(snapshot, policy, clock, guards);
     commit(looked(planned, clock), t);
-    nextLookAt = planned.nextLookAt;
+    // After any step it looks again at once; if it dies before it has the news, it does so when it is back.
+    nextLookAt = planned.steps.length > 0 ? clock : planned.nextLookAt;
     act(planned, t, () => true);
     if (t >= calmFrom + history.calm / 2 && !reached) reached = isAtGoal(snapshot, policy, t + offset);
     sleepUntil(t);
@@ -127,12 +128,15 @@ export function run(history: History, guards: Guards = allGuards, tell: Tell | n
       }
       const decides = step.kind === 'move' || step.kind === 'change-active';
       if (decides && !isCurrent()) continue;
+      const loaded = step.kind === 'deliver' ? world.signers.get(step.signerId)?.loaded : null;
       const outcome = world.carryOut(step, snapshot, t, clock);
       if (dies(t)) return;
       if (outcome !== null) commit(outcome, t);
       for (const { at, act: happen } of world.later.splice(0)) agenda.at(at, { kind: 'world', act: happen });
-      if (step.kind === 'deliver')
-        for (const signer of world.signers.values()) if (signer.id === step.signerId) mail(t, signer);
+      if (step.kind === 'deliver') {
+        const signer = world.signers.get(step.signerId);
+        if (signer !== undefined && signer.loaded !== loaded) mail(t, signer);
+      }
     }
   }
 
@@ -317,7 +321,8 @@ export function run(history: History, guards: Guards = allGuards, tell: Tell | n
         verify(t, what.message);
         break;
       case 'twin':
-        if (t < calmFrom) act(what.planned, t, () => what.version === version);
+        if (t < calmFrom)
+          act(what.planned, t, () => what.version === version && what.planned.nextLookAt > t + offset - SECOND);
         break;
       case 'world':
         what.act(t);
