@@ -121,7 +121,8 @@ async function applyAt(
   if (seen.kind !== 'seen') return seen;
   if (isDesired(seen.seen, change)) return { kind: 'done' };
   const shown = seenValues(seen.seen).map((value) => `"${value}"`);
-  const message = `${doing(context)} was tried ${rounds} times; the server still shows ${shown.join(', ') || 'nothing'}.`;
+  const ttl = seen.seen.txt[0] === undefined ? '' : ` with TTL ${seen.seen.txt[0].ttl}`;
+  const message = `${doing(context)} was tried ${rounds} times; the server still shows ${shown.join(', ') || 'nothing'}${ttl}.`;
   return { kind: 'failed', message: `${message} Look whether something else writes there.` };
 }
 

@@ -70,10 +70,15 @@ describe('over UDP', () => {
       send(Buffer.from('junk'));
       send(new Uint8Array());
       send(encodeMessage(request));
-      send(encodeMessage(answerTo(request, { id: request.id ^ 1 })));
-      send(encodeMessage(answerTo(request, { opcode: 'NOTIFY' })));
-      send(encodeMessage(answerTo(request, { questions: [{ name: 'example.org', type: 'TXT', class: 'IN' }] })));
-      send(encodeMessage(answerTo(request, { questions: [] })));
+      const decoy = (parts: Partial<Message>): void =>
+        send(encodeMessage(answerTo(request, { answers: [], ...parts })));
+      decoy({ id: request.id ^ 1 });
+      decoy({ opcode: 'NOTIFY' });
+      decoy({ questions: [{ name: 'example.org', type: 'TXT', class: 'IN' }] });
+      decoy({ questions: [{ name: 'example.com', type: 'A', class: 'IN' }] });
+      decoy({ questions: [{ name: 'example.com', type: 'TXT', class: 'CH' }] });
+      decoy({ questions: [...request.questions, ...request.questions] });
+      decoy({ questions: [] });
       // From another port: a guesser who knows everything but the server's own port.
       stranger.send(encodeMessage(answerTo(request, { rcode: 'NXDOMAIN' })), from.port, '127.0.0.1', () =>
         send(encodeMessage(answerTo(request))),

@@ -82,6 +82,17 @@ describe.each(['hmac-sha256', 'hmac-sha384', 'hmac-sha512'] as const)('TSIG with
   });
 });
 
+describe('signTsig', () => {
+  it('signs no less than a header', () => {
+    expect(() => signTsig(new Uint8Array(11), key, { time })).toThrow(expect.objectContaining({ code: 'truncated' }));
+  });
+
+  it('means the same key by each spelling of its name', () => {
+    const spelled = signTsig(query, { ...key, name: '\\075ey.EXAMPLE' }, { time }).bytes;
+    expect(verifyTsig(spelled, key, { now: time }).status).toBe('ok');
+  });
+});
+
 describe('verifyTsig', () => {
   it('takes clocks that differ by the fudge, and no more', () => {
     const signed = signTsig(query, key, { time, fudge: 60 }).bytes;

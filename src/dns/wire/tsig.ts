@@ -1,6 +1,7 @@
 /** Transaction signatures (RFC 8945): one message, an answer bound to its request, or a stream of answers. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { sameName } from './name.ts';
+import { WireError } from './error.ts';
+import { nameKey, sameName } from './name.ts';
 import type { TsigData } from './rdata.ts';
 import { type LocatedTsig, locateTsig, writeTsigRecord } from './tsig-record.ts';
 import { Writer } from './writer.ts';
@@ -73,6 +74,7 @@ export type Verification =
 
 /** Appends a TSIG record. BADSIG and BADKEY are told without a MAC (RFC 8945 §5.3.2). Throws WireError for a message that is not one. */
 export function signTsig(bytes: Uint8Array, key: TsigKey, options: SignOptions): SignedMessage {
+  if (bytes.length < 12) throw new WireError('truncated', 'what is to be signed has no header');
   const header = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const data: TsigData = {
     kind: 'TSIG',
@@ -180,7 +182,7 @@ function digest(
   hmac.update(Uint8Array.of(data.originalId >> 8, data.originalId & 0xff)).update(bytes.subarray(2));
   const variables = new Writer();
   if (options.timersOnly !== true) {
-    variables.name(key.name.toLowerCase(), false);
+    variables.name(nameKey(key.name), false);
     variables.u16(255);
     variables.u32(0);
     variables.name(key.algorithm, false);
