@@ -37,7 +37,7 @@ is_ready() {
 
 # What the set-up depends on: both lock files by their contents, Node by its file.
 stamp() {
-  set -- $(cksum <"$root/package-lock.json") $(cksum <"$root/scripts/node/package-lock.json") \
+  set -- $(cat "$root/package-lock.json" "$root"/scripts/node/*/package-lock.json | cksum) \
     $(stat -L -c '%i %s %Y' "$node" 2>/dev/null || ls -Lil "$node")
   echo "$*"
 }
@@ -49,15 +49,22 @@ choose_node() {
       true) return 0 ;;
     esac
   fi
+  case $(uname -sm) in
+    'Linux x86_64') platform=linux-x64 ;;
+    'Linux aarch64') platform=linux-arm64 ;;
+    *) give_up "Node.js 24 or newer is needed, and it can be fetched for Linux on x86-64 and arm64 only.
+Install it (https://nodejs.org) and start again." ;;
+  esac
   # A folder for each lock file: a newer version is fetched beside the older, which may be running.
-  set -- $(cksum <"$root/scripts/node/package-lock.json")
+  set -- $(cksum <"$root/scripts/node/$platform/package-lock.json")
   home=$root/.node/$1
   for node in "$home"/node_modules/node-*/bin/node; do
     [ -x "$node" ] && return 0
   done
-  say "setting up: fetching Node.js 24 through npm (some 45 MB, once) …"
+  node=
+  say "setting up: fetching Node.js 24 through npm (some 50 MB, once) …"
   mkdir -p "$stage/node"
-  cp "$root/scripts/node/package.json" "$root/scripts/node/package-lock.json" "$stage/node/"
+  cp "$root/scripts/node/$platform/package.json" "$root/scripts/node/$platform/package-lock.json" "$stage/node/"
   npm_ci "$stage/node" "Node.js 24"
   set -- "$stage"/node/node_modules/node-*/bin/node
   "$1" --version >/dev/null 2>>"$set_up_log" || give_up "the Node.js that npm has for this machine ($(uname -sm)) does not run here.
@@ -104,8 +111,11 @@ Install it (Debian: apt-get install nodejs npm) and start again."
 }
 
 npm_failed() {
-  if grep -qE 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|network' "$set_up_log"; then
-    hint="The npm registry ($(npm config get registry 2>/dev/null)) cannot be reached: check the network, or the proxy in npm's configuration."
+  registry=$(npm config get registry 2>/dev/null)
+  if grep -qE 'CERT_|SELF_SIGNED_CERT|UNABLE_TO_(GET|VERIFY)' "$set_up_log"; then
+    hint="The certificate of the npm registry ($registry) is not trusted here: set npm's \"cafile\", or NODE_EXTRA_CA_CERTS."
+  elif grep -qE 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|network' "$set_up_log"; then
+    hint="The npm registry ($registry) cannot be reached: check the network, or the proxy in npm's configuration."
   elif grep -q ENOSPC "$set_up_log"; then
     hint="The disk is full."
   else

@@ -17,7 +17,7 @@ import { type TempDir, tempDir } from '../support/temp.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-const tools = 'sh cat cp mv rm mkdir ln ls touch sleep readlink cksum stat grep sed tail uname flock'.split(' ');
+const tools = 'sh cp mv rm mkdir ln ls touch sleep readlink cksum stat grep sed tail uname flock cat'.split(' ');
 
 /**
  * A checkout in a folder of its own, with an npm that installs from this checkout instead of the registry and takes notes.
