@@ -1,5 +1,5 @@
 /**
- * A process that looks at domains as fast as it can, to be killed at any moment: `node committer.ts PATH OWNER LEASE_MS`.
+ * A process that looks at domains again and again, to be killed at any moment: `node committer.ts PATH OWNER LEASE_MS`.
  * Every look adds one to the domain's generation and writes one event; once it is committed, its line goes to stdout.
  */
 import { writeSync } from 'node:fs';
@@ -13,7 +13,8 @@ await using store = await openStore({ path, keks: loadKeks({ file: `${path}.kek`
 writeSync(1, 'ready\n');
 for (;;) {
   const claims = await store.claimDue({ now: Date.now(), limit: 4, owner, leaseMs: Number(leaseMs) });
-  if (claims.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+  // Fast enough to be caught in the middle, slow enough that what piles up is read in a moment.
+  await new Promise((resolve) => setTimeout(resolve, claims.length === 0 ? 2 : 8));
   await Promise.all(
     claims.map(async (claim) => {
       const stored = await store.snapshot(claim.name);
