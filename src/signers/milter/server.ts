@@ -36,6 +36,8 @@ export interface MilterOptions {
   readonly idleTimeout?: number | undefined;
   /** Octets of header kept of one message; beyond, it cannot be signed. */
   readonly maxHeaderBytes?: number | undefined;
+  /** Spares the MTA sending bodies that are not signed, for one more round trip a message: for hosts with much large inbound mail. */
+  readonly answerHeaders?: boolean | undefined;
   readonly clock?: Clock | undefined;
   readonly log?: MilterLog | undefined;
 }
@@ -144,6 +146,7 @@ function createCore(options: MilterOptions): MilterCore {
     metrics: createMetrics(),
     log: options.log ?? silentLog,
     maxHeaderBytes: options.maxHeaderBytes ?? 16 * 1024 * 1024,
+    answerHeaders: options.answerHeaders ?? false,
   };
 }
 

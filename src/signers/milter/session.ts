@@ -34,6 +34,8 @@ export interface MilterCore {
   readonly log: MilterLog;
   /** Octets of header fields kept of one message. */
   readonly maxHeaderBytes: number;
+  /** Ask to answer the end of the headers, so that bodies of mail that is not signed are not sent. */
+  readonly answerHeaders: boolean;
 }
 
 /** The socket, as a session sees it. */
@@ -48,11 +50,13 @@ export interface SessionPeer {
 
 /** Where a message stands. */
 type Stage =
-  /** No message, or one that is decided: whatever comes of it is not looked at. */
+  /** No message, or one that is answered: whatever comes of it is not looked at. */
   | 'idle'
   | 'header'
   /** It will be signed: its body is hashed. */
   | 'body'
+  /** It is decided without a signature, and the next frame that is answered tells so. */
+  | 'decided'
   | 'signing';
 
 interface Message {
@@ -64,6 +68,8 @@ interface Message {
   headerBytes: number;
   overflow: boolean;
   hasher: BodyHasher | null;
+  /** What is to be answered, once there is an occasion. */
+  answer: Buffer | null;
 }
 
 /** Fixed cost of keeping a field, beside its octets. */
@@ -151,20 +157,20 @@ export class MilterSession implements FrameSink {
   }
 
   body(piece: Buffer): void {
-    if (this.#stage === 'header') this.#startBody();
+    if (this.#stage === 'header') this.#headersOver();
     if (this.#stage === 'body') this.#message.hasher?.update(piece);
   }
 
   bodyEnd(): boolean {
     if (!this.#negotiated) return this.#violation('it began without negotiating');
-    if (this.#stage === 'header') this.#startBody();
-    return this.#closed ? false : this.#silentOr(Step.silentBody);
+    if (this.#stage === 'header') this.#headersOver();
+    return this.#closed ? false : this.#answerAt(Step.silentBody);
   }
 
   #negotiate(data: Buffer): boolean {
     const offer = decodeOffer(data);
     if (offer === null) return this.#violation('its offer is cut short');
-    const agreed = negotiate(offer);
+    const agreed = negotiate(offer, this.#core.answerHeaders);
     if (agreed.kind === 'refused') return this.#violation(agreed.why);
     this.#negotiated = true;
     this.#version = agreed.version;
@@ -251,26 +257,37 @@ export class MilterSession implements FrameSink {
   }
 
   #endOfHeaders(): boolean {
-    if (this.#stage === 'header') {
-      const decision = this.#decide();
-      if (decision.kind !== 'sign') return this.#settle(decision);
-      this.#startBody();
-    }
-    return this.#silentOr(Step.silentEndOfHeaders);
+    if (this.#stage === 'header') this.#headersOver();
+    return this.#answerAt(Step.silentEndOfHeaders);
   }
 
-  #startBody(): void {
-    this.#message.hasher = this.#message.outbound ? new BodyHasher([this.#core.signer.bodyCanonicalization]) : null;
-    this.#stage = 'body';
+  /** The header is complete: either the body is hashed from now on, or the message is decided. */
+  #headersOver(): void {
+    const decision = this.#decide();
+    if (decision.kind === 'sign') {
+      this.#message.hasher = new BodyHasher([this.#core.signer.bodyCanonicalization]);
+      this.#stage = 'body';
+    } else {
+      this.#message.answer = this.#settle(decision);
+      this.#stage = 'decided';
+    }
+  }
+
+  /** A frame that need not be answered is an occasion only at the end of the message. */
+  #answerAt(bit: number): boolean {
+    if ((this.#steps & bit) !== 0) return true;
+    const { answer } = this.#message;
+    return this.#stage === 'decided' && answer !== null ? this.#messageOver(answer) : this.#send(replyContinue);
   }
 
   #endOfBody(data: Buffer): boolean {
-    if (this.#stage === 'header') this.#startBody();
+    if (this.#stage === 'header') this.#headersOver();
+    if (this.#stage === 'decided' && this.#message.answer !== null) return this.#messageOver(this.#message.answer);
     if (this.#stage !== 'body') return this.#send(replyContinue);
     if (data.length > 0) this.#message.hasher?.update(data);
     // Once more: keyrings may have changed while the body came, and what is current signs.
     const decision = this.#decide();
-    if (decision.kind !== 'sign') return this.#settle(decision);
+    if (decision.kind !== 'sign') return this.#messageOver(this.#settle(decision));
     this.#stage = 'signing';
     void this.#sign(decision);
     return false;
@@ -288,7 +305,7 @@ export class MilterSession implements FrameSink {
       if (this.#closed) return;
       const domain = decision.plans[0]?.entry.domain ?? '';
       core.log('error', `Signing for ${domain}: ${error instanceof Error ? error.message : String(error)}`);
-      this.#settle({ kind: 'fail', because: 'signing-failed', domain });
+      this.#messageOver(this.#settle({ kind: 'fail', because: 'signing-failed', domain }));
       this.#peer.resume();
       return;
     }
@@ -315,19 +332,19 @@ export class MilterSession implements FrameSink {
     return { kind: 'fail', because: 'header-too-large', domain: decision.plans[0]?.entry.domain ?? '' };
   }
 
-  /** Ends a message that is not signed: counted, said, answered. */
-  #settle(decision: Exclude<Decision, { kind: 'sign' }>): boolean {
+  /** Counts and logs what becomes of a message that is not signed; gives the answer. */
+  #settle(decision: Exclude<Decision, { kind: 'sign' }>): Buffer {
     const { counters } = this.#core.metrics;
     counters.messages += 1;
-    if (decision.kind === 'pass') {
-      counters.passed[decision.because] += 1;
-      if (decision.because === 'setting-up' && decision.domain !== null) {
-        this.#core.metrics.sawSettingUp(decision.domain);
-      }
-      return this.#messageOver(replyAccept);
+    if (decision.kind === 'fail') {
+      counters.failed[decision.because] += 1;
+      return this.#failure(decision.because, decision.domain);
     }
-    counters.failed[decision.because] += 1;
-    return this.#messageOver(this.#failure(decision.because, decision.domain));
+    counters.passed[decision.because] += 1;
+    if (decision.because === 'setting-up' && decision.domain !== null) {
+      this.#core.metrics.sawSettingUp(decision.domain);
+    }
+    return replyAccept;
   }
 
   #failure(because: FailureReason, domain: string): Buffer {
@@ -413,5 +430,6 @@ function emptyMessage(): Message {
     headerBytes: 0,
     overflow: false,
     hasher: null,
+    answer: null,
   };
 }
