@@ -16,7 +16,7 @@ Start it once as the folder's owner; afterwards any user can run it."
     exec 9>"$root/.node/lock"
     flock 9
     is_ready "$1" && { exec 9>&-; return 0; }
-    rm -rf "$root"/.node/stage.*
+    rm -rf "$root"/.node/stage.* "$root"/.node/set-up.*.log
   fi
   set_up_log=$root/.node/set-up.$$.log
   stage=$root/.node/stage.$$
