@@ -56,6 +56,11 @@ test('no From, several From', () => {
   expect(fromDomains([{ name: 'X-From', raw: Buffer.from('X-From: a@b') }])).toEqual({ kind: 'missing' });
   const fields = [...from('a@example.com', '<b@example.org>', 'junk@')];
   expect(fromDomains(fields)).toEqual({ kind: 'repeated', count: 3, domains: ['example.com', 'example.org'] });
+  expect(
+    fromDomains([...from('a@example.com'), { name: 'From ', raw: Buffer.from('From : b@b.example') }]),
+  ).toMatchObject({
+    kind: 'repeated',
+  });
   expect(fromDomains([{ name: 'FROM', raw: Buffer.from('FROM : a@example.com') }])).toMatchObject({ kind: 'one' });
 });
 

@@ -28,7 +28,8 @@ export type FromDefect =
 export function fromDomains(headers: readonly HeaderField[]): FromDomains {
   const fields: HeaderField[] = [];
   for (const header of headers) {
-    if (header.name.length === 4 && header.name.toLowerCase() === 'from') fields.push(header);
+    // White space before the colon is obsolete (RFC 5322 section 4.5.8), but receivers read such a From as well.
+    if (header.name.length >= 4 && header.name.trimEnd().toLowerCase() === 'from') fields.push(header);
   }
   const [field, ...others] = fields;
   if (field === undefined) return { kind: 'missing' };

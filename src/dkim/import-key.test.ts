@@ -135,6 +135,15 @@ describe('what is not', () => {
     }
   });
 
+  test.each([' ', '-----BEGIN X-----', '-', '-----END X-----', '\\n', 'A'])(
+    'many times %j costs no more than its length',
+    (unit) => {
+      const text = `-----BEGIN PRIVATE KEY-----${unit.repeat(Math.floor(60_000 / unit.length))}x`;
+      expect(importPrivateKey(text).ok).toBe(false);
+      expect(importPrivateKey(text.slice(27)).ok).toBe(false);
+    },
+  );
+
   test('anything at all gives an answer and no error', () => {
     const damaged = fc
       .tuple(fc.constantFrom(pkcs1, pkcs8, edPem), fc.nat({ max: 2000 }), fc.string({ maxLength: 4 }))

@@ -111,11 +111,7 @@ function signsForItself(pair: KeyPair): boolean {
 }
 
 function readText(input: string): Reading {
-  const text = input
-    .replace(/^\uFEFF/, '')
-    .replace(/\\r/g, '')
-    .replace(/\\n/g, '\n')
-    .replace(/^[\s"'`]+|[\s"'`]+$/g, '');
+  const text = trimWrapping(input.replaceAll('\\r', '').replaceAll('\\n', '\n'));
   if (text === '') return error('empty', 'there is no key here: the input is empty');
   if (text.includes('-----BEGIN')) return readPem(text);
   const octets = decodeBase64(text.replace(/\s+/g, ''));
@@ -125,10 +121,21 @@ function readText(input: string): Reading {
   return readOctets(octets);
 }
 
+/** White space, a byte order mark and quotes around a key come from files, shells and configuration. */
+function trimWrapping(text: string): string {
+  const wrapping = ' \t\r\n\v\f\uFEFF"\'`';
+  let start = 0;
+  let end = text.length;
+  while (start < end && wrapping.includes(text.charAt(start))) start++;
+  while (end > start && wrapping.includes(text.charAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
 function readOctets(octets: Uint8Array): Reading {
   if (octets.length === 0) return error('empty', 'there is no key here: the input is empty');
+  // No DER of a key that DKIM can use is as short as these two.
   if (octets.length === 32) return { key: privateKeyFromSeed(octets) };
-  if (octets.length === 64 && octets[0] !== 0x30) return readSeedAndPublicKey(octets);
+  if (octets.length === 64) return readSeedAndPublicKey(octets);
   if (octets[0] === 0x30) return readDer(Buffer.from(octets));
   const text = Buffer.from(octets).toString('latin1');
   return text.includes('-----BEGIN') || decodeBase64(text.replace(/\s+/g, '')) !== undefined

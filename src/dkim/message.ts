@@ -56,14 +56,15 @@ export async function readMessage(
   const scanner = new HeaderScanner();
   let gathered = new Uint8Array(16_384);
   let length = 0;
-  let started: { header: MessageHeader; onBody: (chunk: Uint8Array) => void } | undefined;
+  let started: { readonly header: MessageHeader; readonly onBody: (chunk: Uint8Array) => void } | undefined;
   let bodyBytes = 0;
 
-  const start = (bodyStart: number): void => {
+  const start = (bodyStart: number) => {
     const header = scanner.finish(gathered);
-    started = { header, onBody: begin(header) };
-    if (bodyStart < length) started.onBody(gathered.subarray(bodyStart, length));
+    const onBody = begin(header);
+    if (bodyStart < length) onBody(gathered.subarray(bodyStart, length));
     bodyBytes = length - bodyStart;
+    return { header, onBody };
   };
 
   for await (const chunk of source) {
@@ -80,13 +81,11 @@ export async function readMessage(
     gathered.set(chunk, length);
     length += chunk.length;
     const bodyStart = scanner.scan(gathered, length, false);
-    if (bodyStart !== undefined) start(bodyStart);
+    if (bodyStart !== undefined) started = start(bodyStart);
     else if (length > headerLimit) return { ok: false, reason: 'header-too-large', limit: headerLimit };
   }
-  if (started === undefined) start(scanner.scan(gathered, length, true) ?? length);
-  // `start` has run by now; the type checker cannot see an assignment made in a function.
-  const { header } = started as unknown as { header: MessageHeader };
-  return { ok: true, bodyBytes, ...header };
+  started ??= start(scanner.scan(gathered, length, true) ?? length);
+  return { ok: true, bodyBytes, ...started.header };
 }
 
 /** Goes over the lines of a header that may still be growing, each line once, and remembers where fields begin and end. */

@@ -129,6 +129,13 @@ describe('the signed headers', () => {
     });
   });
 
+  test('may have white space before their colon', async () => {
+    const spaced = fields('From : a@example.com', 'Subject\t: x');
+    const [signature] = await signMessage(spaced, bodyOf(''), keys.slice(1), { timestamp, oversignedHeaders: [] });
+    expect(tagsOf(signature?.value ?? '').h).toBe('from:subject');
+    expect(verifyOwn(spaced, bodyOf(''), signature?.field ?? '', ed25519.publicKey)).toEqual({ kind: 'valid' });
+  });
+
   test('may be larger than the buffer kept for them', async () => {
     const large = fields('From: a@example.com', `Subject: ${'x'.repeat(40_000)}`, `To: ${'y'.repeat(900_000)}`);
     for (const { field, key } of await signMessage(large, bodyOf(''), keys, { timestamp })) {

@@ -121,8 +121,8 @@ export function prepareSigner(options: SignerOptions): MessageSigner {
     if (bodyHash === undefined) {
       throw new SigningError('no-body-hash', `the body was not hashed for ${bodyCanonicalization} canonicalization`);
     }
-    const { names, fields } = chooser.choose(headers);
-    if (fields[0]?.name.toLowerCase() !== 'from') {
+    const { names, fields, hasFrom } = chooser.choose(headers);
+    if (!hasFrom) {
       throw new SigningError('no-from', 'the message has no From field, which every DKIM signature must cover');
     }
     const canonicalHeaders = gather(fields, header);

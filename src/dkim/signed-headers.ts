@@ -49,6 +49,8 @@ export interface HeaderSelection {
   readonly names: readonly string[];
   /** The fields to hash, in that order; names without a field have none (section 5.4.2: they hash as nothing). */
   readonly fields: readonly HeaderField[];
+  /** Whether From is among them: without it there is nothing to sign. */
+  readonly hasFrom: boolean;
 }
 
 export interface HeaderChooser {
@@ -68,7 +70,7 @@ export function headerChooser(signed: readonly string[], oversigned: readonly st
   function slotOf(name: string): number {
     const known = spellings.get(name);
     if (known !== undefined) return known;
-    const slot = slots.get(name.toLowerCase()) ?? -1;
+    const slot = slots.get(name.trimEnd().toLowerCase()) ?? -1;
     if (spellings.size < 1000 && name.length <= 64) spellings.set(name, slot);
     return slot;
   }
@@ -97,7 +99,7 @@ export function headerChooser(signed: readonly string[], oversigned: readonly st
         // The extra name says "and no more of these", which is only true when all of them are signed.
         if (oversignedNames.has(name) && (present?.length ?? 0) < signedInstancesPerName) names.push(name);
       }
-      return { names, fields };
+      return { names, fields, hasFrom: found[0] !== undefined };
     },
   };
 }

@@ -59,7 +59,7 @@ function headerInput(
 ): Buffer {
   const byName = new Map<string, HeaderField[]>();
   for (const header of headers) {
-    const name = header.name.toLowerCase();
+    const name = header.name.trimEnd().toLowerCase();
     const same = byName.get(name);
     if (same === undefined) byName.set(name, [header]);
     else same.push(header);
