@@ -6,7 +6,10 @@ export type KeyAlgorithm = 'rsa' | 'ed25519';
 export type SigningAlgorithm = 'rsa-sha256' | 'ed25519-sha256';
 export type Canonicalization = 'simple' | 'relaxed';
 
-/** A header field as received: `name` is the name (white space after it does no harm), `raw` is the whole field, name, colon, value and inner folds (CRLF), without the final CRLF. */
+/**
+ * A header field as received: `raw` is the whole field, name, colon, value and inner folds (CRLF, or LF as milters write
+ * them), without the final line end. White space after `name` does no harm.
+ */
 export interface HeaderField {
   readonly name: string;
   readonly raw: Uint8Array;
