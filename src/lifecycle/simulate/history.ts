@@ -63,14 +63,15 @@ export function makeHistory(seed: number, years: number): History {
   const random = seeded(seed);
   const short = random.chance(0.15);
   const policy = short ? shortPolicy(random) : realPolicy(random);
-  const calm = policy.lead * 6 + policy.overlap + policy.tombstone + 15 * DAY;
-  const length = Math.max(years * YEAR, calm * 2);
+  const calm = policy.lead * 6 + policy.overlap + policy.tombstone + (short ? 5 : 15) * DAY;
+  // A short policy lives through as much in a month as a real one in years.
+  const length = Math.max((years * YEAR) / (short ? 15 : 1), calm * 2);
   const servers = random.whole(1, 3);
   const signers = random.whole(1, 3);
   const negativeTtl = Math.round(random.pick([60, 300, 900, 3600, short ? 1800 : 10_800]));
   const befallings: Befalling[] = [];
   // Some domains have a quiet life, some do not; troubles of a long policy may be long as well.
-  const density = random.pick([1, 4, 12]) * (length / YEAR) * (short ? 3 : 1);
+  const density = random.pick([1, 4, 12]) * (length / YEAR) * (short ? 15 : 1);
   const end = length - calm;
   for (let i = 0; i < density; i++) befallings.push(anyBefalling(random, end, short, servers, signers));
   if (random.chance(0.05))

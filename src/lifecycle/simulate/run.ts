@@ -106,7 +106,7 @@ export function run(history: History, guards: Guards = allGuards, tell: Tell | n
 
   function look(t: number): void {
     counts.looks++;
-    if (counts.looks > 2000 + 40 * (history.length / DAY)) fail(t, 'the program looks far too often');
+    if (counts.looks > 5000 + 5000 * (history.length / policy.rotateEvery)) fail(t, 'the program looks far too often');
     const clock = t + offset;
     const planned = plan(snapshot, policy, clock, guards);
     commit(looked(planned, clock), t);
@@ -315,7 +315,7 @@ export function run(history: History, guards: Guards = allGuards, tell: Tell | n
         break;
       case 'mail':
         for (const signer of world.signers.values()) mail(t, signer);
-        agenda.at(t + random.between(0.2, 2) * (policy.rotateEvery / 30), { kind: 'mail', again: true });
+        agenda.at(t + random.between(0.2, 2) * (policy.rotateEvery / 20), { kind: 'mail', again: true });
         break;
       case 'verify':
         verify(t, what.message);
