@@ -33,7 +33,7 @@ describe.skipIf(!need('named', 'bind9'))('BIND', () => {
     const other = await started(startBind({ zones: [{ apex, records: [record], negativeTtl: 30 }] }));
     const stale = await started(startBind({ zones: [{ apex, negativeTtl: 45 }] }));
     const proverFor = (...servers: DnsServer[]): ReturnType<typeof createProver> =>
-      createProver({ resolvers: [], zones: [{ apex, servers: servers.map(at) }], queryTimeoutMs: 500 });
+      createProver({ resolvers: [], zones: [{ apex, servers: servers.map(at) }], queryTimeoutMs: 1500 });
 
     const both = proverFor(fresh, other);
     expect(await both.prove(name, key)).toMatchObject({ verdict: 'seen', apex, answers: [{ ttl: 60 }, { ttl: 60 }] });
@@ -84,7 +84,7 @@ describe.skipIf(!need('named', 'bind9'))('BIND', () => {
     const prover = createProver({
       resolvers: [],
       zones: [apex, 'keys.test', 'other.test'].map((each) => ({ apex: each, servers: [at(server)] })),
-      queryTimeoutMs: 1000,
+      queryTimeoutMs: 5000,
     });
     const verdict = async (selector: string, domain = apex): Promise<string> =>
       (await prover.prove(`${selector}._domainkey.${domain}`, key)).verdict;
@@ -121,7 +121,7 @@ describe.skipIf(!need('knotd', 'knot'))('Knot beside our own server', () => {
     ]);
     const ours = await started(createAuthoritativeServer({ zones, listen: [{ address: '127.0.0.1', port: 0 }] }));
     const servers = [at(knot), ...ours.endpoints.map(({ address, port }) => `${address}:${port}`)];
-    const prover = createProver({ resolvers: [], zones: [{ apex, servers }], queryTimeoutMs: 1000 });
+    const prover = createProver({ resolvers: [], zones: [{ apex, servers }], queryTimeoutMs: 5000 });
     const proof = await prover.prove(name, { kind: 'key', value: long });
     expect(proof).toMatchObject({ verdict: 'seen', answers: [{ transport: 'tcp' }, { transport: 'tcp' }] });
   });

@@ -21,7 +21,7 @@ async function resolverFor(
   const resolver = createCachingResolver({
     upstream: [{ apex, servers: [...more, fake.at] }],
     clock: { now: () => seconds * 1000 },
-    timeoutMs: 300,
+    timeoutMs: 5000,
   });
   return { resolver, fake };
 }
