@@ -115,15 +115,28 @@ async function applyAt(
     if (outcome.kind === 'again' && decision.expectsNothing) return conflict(context, seen.seen);
     // Nothing of ours stands there: what is seen comes from a wildcard.
     if (outcome.kind === 'accepted' && decision.expectsNothing && change.desired === null) return { kind: 'done' };
-    seen =
-      outcome.kind === 'accepted' ? await readBack(asked, change, seen.seen) : await readRecords(asked, change.name);
+    if (outcome.kind === 'again') {
+      seen = await readRecords(asked, change.name);
+      continue;
+    }
+    const before = seen.seen;
+    seen = await readBack(asked, change, before);
+    if (seen.kind === 'seen' && sameSeen(seen.seen, before)) {
+      return stillShown(context, seen.seen, 'was accepted, but changed nothing');
+    }
   }
   if (seen.kind !== 'seen') return seen;
   if (isDesired(seen.seen, change)) return { kind: 'done' };
-  const shown = seenValues(seen.seen).map((value) => `"${value}"`);
-  const ttl = seen.seen.txt[0] === undefined ? '' : ` with TTL ${seen.seen.txt[0].ttl}`;
-  const message = `${doing(context)} was tried ${rounds} times; the server still shows ${shown.join(', ') || 'nothing'}${ttl}.`;
-  return { kind: 'failed', message: `${message} Look whether something else writes there.` };
+  return stillShown(context, seen.seen, `was overtaken by other changes ${rounds} times`);
+}
+
+function stillShown(context: UpdateContext, seen: Seen, what: string): PublishResult {
+  const values = seenValues(seen).map((value) => `"${value}"`);
+  const ttl = seen.txt[0] === undefined ? '' : ` with TTL ${seen.txt[0].ttl}`;
+  const message =
+    `${doing(context)} ${what}: the server still shows ${values.join(', ') || 'nothing'}${ttl}. ` +
+    'Look whether something else writes or caches there.';
+  return { kind: 'failed', message };
 }
 
 type Zone = { readonly kind: 'zone'; readonly zone: string };

@@ -32,6 +32,10 @@ const message = (counts: readonly [number, number, number, number], ...rest: num
 
 const pointerTo = (offset: number): number[] => [0xc0 | (offset >> 8), offset & 0xff];
 
+/** A name of 194 octets and as many as its last label is to have. */
+const longName = (last: number): number[] =>
+  [63, 63, 63, last].flatMap((n) => [n, ...Array<number>(n).fill(97)]).concat(0);
+
 describe('messages', () => {
   it('come back as they were, compressed or not', () => {
     fc.assert(
@@ -59,7 +63,7 @@ describe('messages', () => {
   });
 
   it('compress only to where a pointer reaches, past 16 KiB', () => {
-    const answers = Array.from({ length: 900 }, (_, i) => record(`n${i}.group${i % 7}.example.com`, `${i}`));
+    const answers = Array.from({ length: 900 }, (_, i) => record(`n${i}.pair${i >> 1}.example.com`, `${i}`));
     const given = createMessage({ answers });
     const bytes = encodeMessage(given);
     expect(bytes.length).toBeGreaterThan(0x4000);
@@ -186,8 +190,13 @@ describe('hostile bytes', () => {
     ['a pointer to itself', message([1, 0, 0, 0], 0xc0, 12, 0, 1, 0, 1)],
     ['two pointers to each other', message([1, 0, 0, 0], 0xc0, 14, 0xc0, 12, 0, 1, 0, 1)],
     ['a pointer forward', message([1, 0, 0, 0], 0xc0, 18, 0, 1, 0, 1, 0)],
+    [
+      'a pointer forward, to a good name',
+      message([1, 1, 0, 0], ...pointerTo(29), 0, 1, 0, 1, 0, 0xff, 0x14, 0, 1, 0, 0, 0, 0, 0, 3, 1, 97, 0),
+    ],
     ['a pointer into the header', message([1, 0, 0, 0], 0xc0, 4, 0, 1, 0, 1)],
     ['a label before a pointer to that label', message([1, 0, 0, 0], 1, 97, 0xc0, 12, 0, 1, 0, 1)],
+    ['a name of 256 octets', message([1, 0, 0, 0], ...longName(62), 0, 1, 0, 1)],
     ['half a pointer', message([1, 0, 0, 0], 0xc0)],
     ['an obsolete label type', message([1, 0, 0, 0], 0x41, 0, 0, 1, 0, 1)],
     ['a label past the end', message([1, 0, 0, 0], 63, 97)],
@@ -204,6 +213,10 @@ describe('hostile bytes', () => {
     ['65,536 bytes', new Uint8Array(65536)],
   ])('%s are refused', (_, bytes) => {
     expect(decodes(bytes)).toBe(false);
+  });
+
+  it('end where names of 255 octets do not', () => {
+    expect(decodes(message([1, 0, 0, 0], ...longName(61), 0, 1, 0, 1))).toBe(true);
   });
 
   it.each([

@@ -313,4 +313,24 @@ describe('a zone transfer', () => {
     });
     expect(await transferZone('example.com', { address: '127.0.0.1', port })).toEqual([soa, txt, txt, txt]);
   });
+
+  it.each([
+    ['signed to its end', true],
+    ['not signed at its end', false],
+  ])('that is %s: taken is %s', async (_, signedToTheEnd) => {
+    const key: TsigKey = { name: 'key', algorithm: 'hmac-sha256', secret: new Uint8Array(32) };
+    const port = await tcpServer((request, connection) => {
+      const tsig = request.additionals.at(-1)?.data;
+      const requestMac = tsig?.kind === 'TSIG' ? tsig.mac : new Uint8Array();
+      const [first, last] = [[soa, txt], [soa]].map((answers) => encodeMessage(answerTo(request, { answers })));
+      if (first === undefined || last === undefined) return;
+      const signed = signTsig(first, key, { time: 1000, requestMac });
+      const end = signTsig(last, key, { time: 1000, requestMac: signed.mac, timersOnly: true });
+      connection.write(frameMessage(signed.bytes));
+      connection.write(frameMessage(signedToTheEnd ? end.bytes : last));
+    });
+    const transfer = transferZone('example.com', { address: '127.0.0.1', port, tsig: { key, now: () => 1000 } });
+    if (signedToTheEnd) expect(await transfer).toEqual([soa, txt]);
+    else await expect(transfer).rejects.toMatchObject({ code: 'tsig' });
+  });
 });
