@@ -104,7 +104,7 @@ export function checkCommand(context: CommandContext): Command {
     const found = report.selectors.filter(
       ({ status }) => selectors.length > 0 || (status !== 'missing' && status !== 'unreachable'),
     );
-    exit(verdict(report, found));
+    exit(verdict(report, found, selectors.length > 0));
     if (globals(command).json)
       return printJson(terminal, { ...report, selectors: found.map(({ parsed: _, ...rest }) => rest) });
     const paint = painter(terminal);
@@ -140,14 +140,12 @@ const colours: Readonly<Record<SelectorStatus, Style>> = {
   unreachable: 'red',
 };
 
-function verdict(report: Inspection, found: Inspection['selectors']): number {
-  const silent = report.selectors.every(({ status }) => status === 'unreachable');
-  if (silent) return exitCodes.unreachable;
-  const fine = found.length > 0 && found.every(({ status }) => status === 'usable' || status === 'weak');
-  if (fine) return exitCodes.ok;
-  return found.some(({ status }) => status === 'unreachable') && !found.some(({ status }) => status === 'invalid')
-    ? exitCodes.unreachable
-    : exitCodes.wrong;
+/** A revoked key is as it should be, unless it was asked for by name. */
+function verdict(report: Inspection, found: Inspection['selectors'], named: boolean): number {
+  if (report.selectors.every(({ status }) => status === 'unreachable')) return exitCodes.unreachable;
+  const usable = found.some(({ status }) => status === 'usable' || status === 'weak');
+  const wrong = found.some(({ status }) => status !== 'usable' && status !== 'weak' && (named || status !== 'revoked'));
+  return usable && !wrong ? exitCodes.ok : exitCodes.wrong;
 }
 
 /** Selectors in care here; none where nothing has been set up, or somebody else's data may not be read. */

@@ -15,6 +15,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./serve.ts')).serveCommand,
   },
   {
+    name: 'demo',
+    summary: 'Watch rotations happen under live mail, on this machine, in a minute',
+    load: async () => (await import('./demo.ts')).demoCommand,
+  },
+  {
     name: 'domain',
     summary: 'Add, list, show, import and remove domains',
     load: async () => (await import('./domain.ts')).domainCommand,

@@ -61,10 +61,12 @@ export interface Drawing {
   readonly to: number;
   readonly columns: number;
   readonly paint: Paint;
+  /** False leaves the dates off the axis. */
+  readonly dates?: boolean;
 }
 
 /** The lanes, a "now" line through them, and a legend; lanes that show nothing in this span are left out. */
-export function drawLanes(lanes: readonly Lane[], { now, from, to, columns, paint }: Drawing): string {
+export function drawLanes(lanes: readonly Lane[], { now, from, to, columns, paint, dates = true }: Drawing): string {
   const visible = lanes.filter((lane) => lane.changes.some((c) => c.at < to) && stateAt(lane, from) !== 'removed');
   const names = Math.max(8, ...visible.map((lane) => lane.name.length));
   const kinds = Math.max(4, ...visible.map((lane) => lane.kind.length));
@@ -82,7 +84,7 @@ export function drawLanes(lanes: readonly Lane[], { now, from, to, columns, pain
   });
   const indent = ' '.repeat(names + kinds + 4);
   const precise = to - from < 86_400_000;
-  const end = moment(to, precise);
+  const end = dates ? moment(to, precise) : '';
   const axis = `${indent}${' '.repeat(Math.max(0, nowColumn - 1))}now${end.padStart(Math.max(end.length, width - nowColumn - 2))}`;
   const legend = (Object.keys(marks) as KeyState[])
     .filter((state) => state !== 'removed')
