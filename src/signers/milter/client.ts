@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ClientMessage, clientSegments, messageSegments } from './client-frames.ts';
-import { Command, insertVersion, Reply } from './codes.ts';
+import { Command, insertVersion, Reply, Step } from './codes.ts';
 import { formatEndpoint, parseEndpoint } from './endpoint.ts';
 import { decodeStrings, encodeFrame, FrameReader } from './frames.ts';
 import { encodeOffer, type Offer } from './negotiate.ts';
@@ -33,6 +33,8 @@ export interface MilterClient extends Disposable {
   deliver(message: ClientMessage): Promise<Outcome>;
   /** Sends frames as they are. */
   write(data: Buffer): void;
+  /** The same, and waits until the stream takes more. */
+  writeFully(data: Buffer): Promise<void>;
   /** The next frame that comes; null where the connection ended. */
   next(): Promise<{ readonly command: number; readonly data: Buffer } | null>;
   quit(): void;
@@ -76,9 +78,23 @@ export async function speakMilter(socket: Duplex, name: string, offer: Offer = p
   async function connectClient(address: string | null): Promise<void> {
     for (const { bytes, answered } of clientSegments(address, agreed.steps)) {
       socket.write(bytes);
-      if (answered) await finalReply(frames, name, agreed.version);
+      if (answered) await finalReply(frames, name, agreed);
     }
     connected = true;
+  }
+
+  /** No listener stays behind, however many writes there are. */
+  function writeFully(bytes: Buffer): Promise<void> {
+    if (socket.write(bytes) || socket.destroyed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        socket.off('drain', done);
+        socket.off('close', done);
+        resolve();
+      };
+      socket.on('drain', done);
+      socket.on('close', done);
+    });
   }
 
   async function deliver(message: ClientMessage): Promise<Outcome> {
@@ -87,9 +103,9 @@ export async function speakMilter(socket: Duplex, name: string, offer: Offer = p
     for (const { bytes, answered } of messageSegments(message, agreed.steps, agreed.version)) {
       const isEnd = bytes.length >= 5 && bytes[bytes.length - 1] === Command.endOfBody;
       if (skipBody && !isEnd) continue;
-      if (!socket.write(bytes)) await new Promise((resolve) => socket.once('drain', resolve).once('close', resolve));
+      await writeFully(bytes);
       if (!answered) continue;
-      const { last, outcome } = await finalReply(frames, name, agreed.version);
+      const { last, outcome } = await finalReply(frames, name, agreed);
       if (last === Reply.skip) skipBody = true;
       else if (last !== Reply.continue || isEnd) return outcome;
     }
@@ -101,6 +117,7 @@ export async function speakMilter(socket: Duplex, name: string, offer: Offer = p
     connectClient,
     deliver,
     write: (data) => void socket.write(data),
+    writeFully,
     next: frames.next,
     quit: () => void socket.end(encodeFrame(Command.quit)),
     [Symbol.dispose]: () => void socket.destroy(),
@@ -157,9 +174,10 @@ function frameQueue(socket: Duplex, name: string): FrameQueue {
 async function finalReply(
   frames: FrameQueue,
   name: string,
-  version: number,
+  { version, steps }: Offer,
 ): Promise<{ readonly last: number; readonly outcome: Outcome }> {
   const added: AddedHeader[] = [];
+  const space = (steps & Step.leadingSpace) === 0 ? ' ' : '';
   for (;;) {
     const frame = await frames.next();
     if (frame === null) throw new Error(`Speaking to the milter at ${name}: it closed the connection in mid-message`);
@@ -174,7 +192,7 @@ async function finalReply(
         const inserts = command === Reply.insertHeader && version >= insertVersion;
         const [header = '', value = ''] = decodeStrings(inserts ? data.subarray(4) : data);
         const index = inserts ? data.readUInt32BE(0) : added.length;
-        added.splice(inserts ? Math.max(index - 1, 0) : added.length, 0, { index, name: header, value });
+        added.splice(inserts ? Math.max(index - 1, 0) : added.length, 0, { index, name: header, value: space + value });
         break;
       }
       case Reply.continue:

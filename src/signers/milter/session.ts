@@ -240,13 +240,15 @@ export class MilterSession implements FrameSink {
 
   #keep(name: string, data: Buffer, nul: number, end: number): void {
     const message = this.#message;
-    message.headerBytes += end + fieldCost;
-    if (message.headerBytes > this.#core.maxHeaderBytes) message.overflow = true;
+    const size = message.headerBytes + end + fieldCost;
+    const limit = this.#core.maxHeaderBytes;
+    if (size > limit) message.overflow = true;
     if (message.overflow) {
       // It will not be signed. From alone is kept, to know whether that is a failure.
       const isFrom = name.length === 4 && name.toLowerCase() === 'from';
-      if (!isFrom || message.headerBytes > 2 * this.#core.maxHeaderBytes) return;
+      if (!isFrom || size > 2 * limit) return;
     }
+    message.headerBytes = size;
     data[nul] = colon;
     let raw: Buffer = data.subarray(0, end);
     if ((this.#steps & Step.leadingSpace) === 0) {
