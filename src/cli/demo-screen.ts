@@ -10,7 +10,7 @@ export interface DemoScreen {
   changed(view: RehearsalView): void;
   phase(text: string): void;
   summary(result: RehearsalResult): void;
-  /** Draws no more and leaves the cursor below the picture. */
+  /** Draws no more, and leaves the last picture behind. */
   end(): void;
 }
 
@@ -24,7 +24,6 @@ export function createDemoScreen(terminal: Terminal, counts: () => TrafficCounts
   const paint = painter(terminal);
   let view: RehearsalView | null = null;
   let phase = 'starting';
-  let drawn = 0;
   const live = terminal.interactive;
   const elapsed = () => ((Date.now() - start) / 1000).toFixed(1).padStart(5);
 
@@ -43,7 +42,15 @@ export function createDemoScreen(terminal: Terminal, counts: () => TrafficCounts
       changes: view?.changes.get(key.id) ?? [],
     }));
     const to = Math.max(start + span, now + 2000);
-    const drawing = drawLanes(lanes, { now, from: start, to, columns: terminal.columns, paint, dates: false });
+    const drawing = drawLanes(lanes, {
+      now,
+      from: start,
+      to,
+      columns: terminal.columns,
+      paint,
+      dates: false,
+      future: false,
+    });
     return `${head.map((line) => cut(line, terminal.columns)).join('\n')}\n\n${drawing}`;
   };
 
@@ -51,13 +58,12 @@ export function createDemoScreen(terminal: Terminal, counts: () => TrafficCounts
     const lines = picture()
       .trimEnd()
       .split('\n')
-      .slice(0, Math.max(8, terminal.rows - 2));
-    const up = drawn > 0 ? `\x1b[${drawn}A` : '';
-    terminal.out(`${up}${lines.map((line) => `\x1b[2K${line}`).join('\n')}\n\x1b[J`);
-    drawn = lines.length;
+      .slice(0, Math.max(8, terminal.rows - 1));
+    terminal.out(`\x1b[H${lines.map((line) => `${line}\x1b[K`).join('\n')}\x1b[J`);
   };
   const timer = live ? setInterval(draw, frame) : undefined;
-  if (live) terminal.out('\x1b[?25l');
+  // The picture has a screen of its own, and the cursor is hidden while it is drawn.
+  if (live) terminal.out('\x1b[?1049h\x1b[?25l\x1b[2J');
 
   const told = new Map<string, string>();
   return {
@@ -79,8 +85,7 @@ export function createDemoScreen(terminal: Terminal, counts: () => TrafficCounts
     end() {
       clearInterval(timer);
       if (!live) return;
-      draw();
-      terminal.out('\x1b[?25h\n');
+      terminal.out(`\x1b[?25h\x1b[?1049l${picture().trimEnd()}\n\n`);
     },
     summary({ messages, verified, unsigned, unverifiable, rotations, emergencies, seconds, failures }) {
       const good = unsigned === 0 && unverifiable === 0;

@@ -63,10 +63,15 @@ export interface Drawing {
   readonly paint: Paint;
   /** False leaves the dates off the axis. */
   readonly dates?: boolean;
+  /** False draws nothing beyond now. */
+  readonly future?: boolean;
 }
 
 /** The lanes, a "now" line through them, and a legend; lanes that show nothing in this span are left out. */
-export function drawLanes(lanes: readonly Lane[], { now, from, to, columns, paint, dates = true }: Drawing): string {
+export function drawLanes(
+  lanes: readonly Lane[],
+  { now, from, to, columns, paint, dates = true, future = true }: Drawing,
+): string {
   const visible = lanes.filter((lane) => lane.changes.some((c) => c.at < to) && stateAt(lane, from) !== 'removed');
   const names = Math.max(8, ...visible.map((lane) => lane.name.length));
   const kinds = Math.max(4, ...visible.map((lane) => lane.kind.length));
@@ -77,6 +82,7 @@ export function drawLanes(lanes: readonly Lane[], { now, from, to, columns, pain
     let line = '';
     for (let column = 0; column < width; column++) {
       const state = stateAt(lane, from + slice * (column + 1));
+      if (!future && column > nowColumn) break;
       if (column === nowColumn) line += paint('bold', '│');
       else line += state === null ? ' ' : paint(stateStyles[state], marks[state]);
     }

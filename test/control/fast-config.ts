@@ -10,9 +10,11 @@ export interface FastConfig {
   readonly socket: string;
   /** The policy's, milliseconds. */
   readonly overlap: number;
+  /** Writes the file again, with these settings of the policy in place of what there was. */
+  rewrite(policy: Readonly<Record<string, unknown>>): void;
 }
 
-/** Writes `keyturn.yaml` into the folder, for one zone. `more` is merged into it at the top. */
+/** Writes `keyturn.yaml` into the folder, for one zone. `more` takes the place of settings at the top. */
 export async function writeFastConfig(
   dir: TempDir,
   zone: string,
@@ -20,36 +22,39 @@ export async function writeFastConfig(
 ): Promise<FastConfig> {
   const dnsPort = await freePort();
   const socket = `unix:${dir.join('milter.sock')}`;
-  const configuration = {
-    data: 'data',
-    policies: {
-      default: {
-        keys: ['rsa-2048', 'ed25519'],
-        rotateEvery: '7s',
-        jitter: 0,
-        lead: '1s',
-        standby: 1,
-        overlap: '3s',
-        tombstone: '1s',
-        ttl: '1s',
-        ttlAhead: '1s',
-        proofFresh: '2s',
-        watchEvery: '2s',
+  const ns = `ns1.${zone}`;
+  const write = (policy: Readonly<Record<string, unknown>>): void => {
+    const configuration = {
+      data: 'data',
+      policies: {
+        default: {
+          keys: ['rsa-2048', 'ed25519'],
+          rotateEvery: '7s',
+          jitter: 0,
+          lead: '1s',
+          standby: 1,
+          overlap: '3s',
+          tombstone: '1s',
+          ttl: '1s',
+          ttlAhead: '1s',
+          proofFresh: '2s',
+          watchEvery: '2s',
+          ...policy,
+        },
       },
-    },
-    dns: {
-      listen: [`127.0.0.1:${dnsPort}`],
-      zones: [
-        { apex: zone, nameservers: [`ns1.${zone}`], negativeTtl: '1s', addresses: { [`ns1.${zone}`]: ['127.0.0.1'] } },
-      ],
-      rateLimit: 0,
-    },
-    proof: { builtin: true, timeout: '2s' },
-    milter: { listen: [socket] },
-    reconcile: { interval: '200ms' },
-    log: { format: 'json', level: 'debug' },
-    ...more,
+      dns: {
+        listen: [`127.0.0.1:${dnsPort}`],
+        zones: [{ apex: zone, nameservers: [ns], negativeTtl: '1s', addresses: { [ns]: ['127.0.0.1'] } }],
+        rateLimit: 0,
+      },
+      proof: { builtin: true, timeout: '2s' },
+      milter: { listen: [socket] },
+      reconcile: { interval: '200ms' },
+      log: { format: 'json', level: 'debug' },
+      ...more,
+    };
+    writeFileSync(dir.join('keyturn.yaml'), stringify(configuration), { mode: 0o600 });
   };
-  writeFileSync(dir.join('keyturn.yaml'), stringify(configuration), { mode: 0o600 });
-  return { dnsPort, socket, overlap: 3000 };
+  write({});
+  return { dnsPort, socket, overlap: 3000, rewrite: write };
 }

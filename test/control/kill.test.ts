@@ -31,12 +31,12 @@ describe('kill -9 at any moment', () => {
   test(`${kills} times through rotations, under mail: nothing unsigned, nothing unverifiable, nothing lost`, {
     timeout: 300_000,
   }, async () => {
-    const { dnsPort, socket, overlap } = await writeFastConfig(dir, domain);
+    const { dnsPort, socket, overlap, rewrite } = await writeFastConfig(dir, domain);
     let output = '';
-    const start = async (): Promise<RunningServer> => {
-      const started = await startKeyturn(['serve'], { cwd: dir.path, ready: (read) => read().includes('"ready"') });
-      server = started;
-      return started;
+    const start = async (ready = true): Promise<RunningServer> => {
+      const isReady = (read: () => string) => !ready || read().includes('"ready"');
+      server = await startKeyturn(['serve'], { cwd: dir.path, ready: isReady });
+      return server;
     };
     const show = () => keyturnJson<Shown>(['domain', 'show', domain], { cwd: dir.path });
     const states = async (state: string) => (await show()).keys.filter((key) => key.state === state);
@@ -62,15 +62,23 @@ describe('kill -9 at any moment', () => {
       algorithms: ['rsa-sha256', 'ed25519-sha256'],
     });
     for (let kill = 0; kill < kills; kill++) {
-      // From the middle of the start-up to the middle of a rotation.
+      // Anywhere from the start-up to the middle of a rotation.
       await sleep(Math.random() ** 2 * 1600);
       running.kill('SIGKILL');
       await running.exited;
       output += running.output();
-      running = await start();
+      running = await start(kill % 3 !== 0);
     }
+    running.kill('SIGKILL');
+    await running.exited;
+    output += running.output();
+    running = await start();
     // Left in peace, a rotation that is asked for now comes to its end, and so do all that were interrupted.
-    await sleep(500);
+    await running.stop();
+    expect(await running.exited).toBe(0);
+    output += running.output();
+    rewrite({ rotateEvery: '1h' });
+    running = await start();
     await keyturnJson(['key', 'rotate', domain], { cwd: dir.path });
     await waitFor(
       async () => {
