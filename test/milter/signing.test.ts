@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkMilter } from '../../src/signers/milter/check.ts';
 import { connectMilter, postfixOffer } from '../../src/signers/milter/client.ts';
-import type { ClientMessage } from '../../src/signers/milter/client-frames.ts';
+import { type ClientMessage, messageSegments } from '../../src/signers/milter/client-frames.ts';
 import { Action, Step } from '../../src/signers/milter/codes.ts';
 import { createMilterSigner } from '../../src/signers/milter/signer.ts';
 import { asSent, keyring, makeKey, message, runningMilter, verdicts } from './support.ts';
@@ -89,7 +89,6 @@ describe('a connection', () => {
     }
     // A message whose body is cut off, by another author: nothing of it may reach the next.
     const half = message('eve@example.org', 'x'.repeat(1000));
-    const { messageSegments } = await import('../../src/signers/milter/client-frames.ts');
     const frames = Buffer.concat(messageSegments(half, client.agreed.steps).map(({ bytes }) => bytes));
     client.write(frames.subarray(0, frames.length - 200));
     client.write(Buffer.alloc(200 - 5, 0x78));
@@ -125,7 +124,6 @@ describe('a connection', () => {
     using client = await connectMilter(milter.socket);
     const sent = message('joe@example.com', 'Some text.\r\n'.repeat(10));
     await client.connectClient('127.0.0.1');
-    const { messageSegments } = await import('../../src/signers/milter/client-frames.ts');
     const frames = Buffer.concat(messageSegments(sent, client.agreed.steps).map(({ bytes }) => bytes));
     client.write(frames.subarray(0, frames.length - 5));
     await expect.poll(() => milter.server.metrics.counters.connections).toBe(1);
