@@ -1,5 +1,5 @@
 /** The RFC 2136 publisher against the servers that people run. */
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createPublisher, type PublisherDependencies } from '../../src/dns/publish/create.ts';
 import type { Publisher, RecordContent } from '../../src/dns/publish/publisher.ts';
@@ -206,8 +206,8 @@ function cases(start: () => Promise<DnsServer>): void {
 
   it('repeats safely what took effect though no answer came', async () => {
     const name = 'cut-off._domainkey.example.com';
-    const proxied = await interceptor(server.port, 2, undefined, 'swallow');
-    const by = publisher({ servers: [`127.0.0.1:${proxied.port}`], zone: 'example.com', timeout: 1000 });
+    const proxied = await interceptor(server.port, 2, 'swallow');
+    const by = publisher({ servers: [`127.0.0.1:${proxied.port}`], zone: 'example.com' });
     const desired = { value: 'v=DKIM1; p=x', ttl: 60 };
     expect(await set(by, name, desired)).toMatchObject({
       kind: 'failed',
@@ -289,9 +289,9 @@ function cases(start: () => Promise<DnsServer>): void {
   it('fails while the server hangs or is dead, and goes on when it is back', async () => {
     const name = 'back._domainkey.example.com';
     const desired = { value: 'v=DKIM1; p=back', ttl: 60 };
-    const by = publisher({ timeout: 300 });
+    const by = publisher();
     server.freeze();
-    const hanging = await set(by, name, desired);
+    const hanging = await set(publisher({ timeout: 300 }), name, desired);
     server.thaw();
     expect(hanging).toMatchObject({ kind: 'failed', message: expect.stringContaining('no answer over TCP within') });
 
@@ -312,29 +312,27 @@ function cases(start: () => Promise<DnsServer>): void {
 }
 
 /**
- * Stands before a server. Before the connection of this number (from 1) is passed on, `before` runs; or the server's
- * answer to it is swallowed.
+ * Stands before a server. Before the connection of this number (from 1) is passed on, `what` is done; with
+ * `swallow` it is cut when the server answers, and the answer is lost.
  */
 async function interceptor(
   port: number,
   number: number,
-  before?: () => Promise<void>,
-  swallow?: 'swallow',
+  what: (() => Promise<void>) | 'swallow',
 ): Promise<{ readonly port: number; close(): void }> {
-  const { connect } = await import('node:net');
   const sockets = new Set<Socket>();
   let count = 0;
   const listener = createServer({ pauseOnConnect: true }, async (client) => {
     const isIt = ++count === number;
-    if (isIt) await before?.();
+    if (isIt && what !== 'swallow') await what();
     const upstream = connect(port, '127.0.0.1');
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on('error', () => undefined);
     }
     client.pipe(upstream);
-    if (!(isIt && swallow === 'swallow')) upstream.pipe(client);
-    else upstream.resume();
+    if (isIt && what === 'swallow') upstream.once('data', () => client.destroy());
+    else upstream.pipe(client);
   });
   await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
   const address = listener.address();

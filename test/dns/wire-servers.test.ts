@@ -46,7 +46,7 @@ function cases(start: () => Promise<DnsServer>): void {
   afterAll(() => server.stop());
 
   const now = (): number => Math.floor(Date.now() / 1000);
-  const at = (): { address: string; port: number } => ({ address: '127.0.0.1', port: server.port });
+  const at = () => ({ address: '127.0.0.1', port: server.port, timeoutMs: 20_000 });
 
   it.each(keys)('transfers a zone signed over several messages, with $algorithm', async (key) => {
     const records = await transferZone('example.com', { ...at(), tsig: { key, now } });

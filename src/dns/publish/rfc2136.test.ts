@@ -57,7 +57,7 @@ async function publisherAt(reply: (request: Message) => Reply): Promise<Publishe
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   return createRfc2136Publisher(
-    { servers: [{ address: '127.0.0.1', port }], key, zone: 'example.com', timeoutMs: 2000 },
+    { servers: [{ address: '127.0.0.1', port }], key, zone: 'example.com', timeoutMs: 20_000 },
     { clock: { now: () => 1_000_000 }, resolveHost: async (host) => [host] },
   );
 }
