@@ -10,8 +10,8 @@ import { freePort } from '../support/ports.ts';
 import { waitFor } from '../support/processes.ts';
 
 const page = readFileSync(new URL('../../docs/dns-server.md', import.meta.url), 'utf8');
-const apex = 'keys.example.net';
-const name = `s1._domainkey.${apex}`;
+const apex = '_domainkey.customer.example';
+const name = `s1.${apex}`;
 const secret = 'c2VjcmV0IG9mIHRoZSB0cmFuc2ZlciBrZXksIDMyIGI=';
 
 /** The page's block of that file, for a primary on another port of the loopback address. */

@@ -79,6 +79,29 @@ test('newer news takes the place of what is still being told', async () => {
   expect(events).toMatchObject([{ kind: 'notified', serial: 3 }]);
 });
 
+test('a silent secondary holds up no other', async () => {
+  const silent = await startFake(() => null);
+  const many = Array.from({ length: 30 }, (_, i) => `z${i}.test`);
+  const zones = createZoneStore(many.map((each) => ({ apex: each, nameServers: ['ns1.example.test'] })));
+  const good = await startFake(accepts);
+  const events: NotifyEvent[] = [];
+  const notifier = createNotifier({
+    zone: (each) => zones.current().get(each),
+    secondaries: () => [silent, good].map(({ address, port }) => ({ address, port })),
+    now: () => Date.now(),
+    onEvent: (event) => events.push(event),
+    patience: 60_000,
+  });
+  onTestFinished(async () => {
+    await notifier.close();
+    await Promise.all([silent[Symbol.asyncDispose](), good[Symbol.asyncDispose]()]);
+  });
+  for (const each of many) notifier.changed(each);
+  await waitFor(() => events.length === many.length, { what: 'the other to be told of every zone' });
+  expect(events.every(({ kind, secondary }) => kind === 'notified' && secondary.port === good.port)).toBe(true);
+  expect(silent.queries.length).toBeLessThan(many.length);
+});
+
 test('ends at once when it is closed', async () => {
   const { secondary, events, change, notifier } = await setUp(() => null, { patience: 60_000 });
   change('x');

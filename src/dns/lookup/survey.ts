@@ -115,7 +115,8 @@ async function surveyZone(
   }
   for (const { host, why } of zone.lost) own.push(lostServer(host, why, zone, cnames));
   const counted = withoutUnroutable(own);
-  if (counted.some(({ outcome }) => outcome.kind === 'unreachable')) options.finder.forget(zone.apex);
+  const silent = counted.filter(({ outcome }) => outcome.kind === 'unreachable').map(({ server }) => server);
+  if (silent.length > 0) options.finder.forget(zone.apex, silent);
 
   const usable = own.filter(({ outcome }) => outcome.kind !== 'unreachable').map(({ server }) => server);
   if (negative === null && usable.length > 0) negative = negativeTtl(await zoneSoa(zone.apex, usable, options));

@@ -55,13 +55,15 @@ export interface ZoneFinder {
   follow(referral: Referral, signal?: AbortSignal): Promise<Located>;
   /** The apex of the zone that holds, or would hold, the name; zone cuts below are found by asking its servers. */
   findApex(name: string, signal?: AbortSignal): Promise<ApexResult>;
-  /** Forgets what is remembered of a zone: its servers did not answer as they should. */
-  forget(apex: string): void;
+  /** Forgets what is remembered of a zone and of these servers of it, which did not answer as they should. */
+  forget(apex: string, servers: readonly ServerAddress[]): void;
 }
 
 const SECOND = 1000;
-/** What DNS says is believed no longer than this: a delegation that moves must not be missed for a day. */
-const LONGEST = 3600 * SECOND;
+/** A zone's delegation is believed no longer than this: one that moves must be noticed before a key relies on it. */
+const LONGEST_DELEGATION = 600 * SECOND;
+/** The same for the addresses of name servers, which fleets of domains share. */
+const LONGEST_ADDRESS = 3600 * SECOND;
 const SHORTEST = 5 * SECOND;
 const REMEMBERED = 50_000;
 const DEEPEST = 16;
@@ -99,7 +101,10 @@ export function createZoneFinder(options: ZoneFinderOptions): ZoneFinder {
       return { addresses, why: failure?.message ?? `${host} has no address (neither A nor AAAA)` };
     }
     // Half an answer is used now and not kept: the other half may be an address that must be asked too.
-    if (failure === undefined) hosts.set(host, addresses, now(), lifetime(records.map(({ ttl }) => ttl)));
+    if (failure === undefined) {
+      const ttls = records.map(({ ttl }) => ttl);
+      hosts.set(host, addresses, now(), lifetime(ttls, LONGEST_ADDRESS));
+    }
     return { addresses, why: '' };
   };
 
@@ -160,7 +165,8 @@ export function createZoneFinder(options: ZoneFinderOptions): ZoneFinder {
         const apex = known ?? name;
         const ttls = resolution?.kind === 'found' ? resolution.records.map(({ ttl }) => ttl) : [SHORTEST / SECOND];
         for (const below of passed) {
-          if (apexes.get(below, now()) === undefined) apexes.set(below, apex, now(), lifetime(ttls));
+          if (apexes.get(below, now()) === undefined)
+            apexes.set(below, apex, now(), lifetime(ttls, LONGEST_DELEGATION));
         }
         return apex;
       }
@@ -183,7 +189,8 @@ export function createZoneFinder(options: ZoneFinderOptions): ZoneFinder {
     }
     const names = ns.records.flatMap(({ data }) => (data.kind === 'NS' ? [nameKey(data.target)] : []));
     const zone = await serversOf(apex, names, new Map(), signal);
-    if (zone.lost.length === 0) zones.set(apex, zone, now(), lifetime(ns.records.map(({ ttl }) => ttl)));
+    const ttls = ns.records.map(({ ttl }) => ttl);
+    if (zone.lost.length === 0) zones.set(apex, zone, now(), lifetime(ttls, LONGEST_DELEGATION));
     return { kind: 'zone', zone };
   };
 
@@ -205,9 +212,8 @@ export function createZoneFinder(options: ZoneFinderOptions): ZoneFinder {
       }
       return { kind: 'failed', message: `Looking for the zone of ${name}: more than ${DEEPEST} delegations in a row` };
     },
-    forget(apex) {
-      const zone = zones.get(apex, now());
-      for (const { host } of zone?.servers ?? []) if (host !== null) hosts.delete(host);
+    forget(apex, servers) {
+      for (const { host } of servers) if (host !== null) hosts.delete(host);
       zones.delete(apex);
       apexes.delete(apex);
     },
@@ -247,8 +253,8 @@ function longest<Z extends { readonly apex: string }>(zones: readonly Z[], name:
   return above.sort((a, b) => labelCount(b.apex) - labelCount(a.apex))[0];
 }
 
-function lifetime(ttls: readonly number[]): number {
-  return Math.min(LONGEST, Math.max(SHORTEST, Math.min(...ttls, LONGEST / SECOND) * SECOND));
+function lifetime(ttls: readonly number[], longest: number): number {
+  return Math.max(SHORTEST, Math.min(longest, ...ttls.map((ttl) => ttl * SECOND)));
 }
 
 export function serverText(server: ServerAddress): string {
