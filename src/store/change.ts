@@ -3,10 +3,11 @@
 import { sql } from 'kysely';
 import type { Clock } from '../lifecycle/clock.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
+import { changedColumns, writeChildren } from './children.ts';
 import { canonicalJson, type Json } from './json.ts';
 import { heldBy, looksAt, released, soonest } from './leases.ts';
-import { saveProof } from './proofs.ts';
-import { conditionToRow, domainToRow, keyToRow, signerToRow, streamToRow, worstSeverity } from './rows.ts';
+import { saveProofs } from './proofs.ts';
+import { domainToRow, worstSeverity } from './rows.ts';
 import { type Secrets, StalePool } from './secrets.ts';
 import type { AddResult, Change, CommitResult, Guard, NewDomain, PolicyRef } from './store.ts';
 import type { Trx } from './tables.ts';
@@ -73,7 +74,7 @@ export async function commit(
       await writeChildren(trx, change.before, change.after);
       await secrets.save(trx, change.after, change.secrets ?? []);
       await secrets.destroy(trx, change.destroy ?? []);
-      for (const proof of change.proofs ?? []) await saveProof(trx, proof);
+      await saveProofs(trx, change.proofs ?? []);
     }
     tallyChange(batch, change);
     batch.events.push(...change.events);
@@ -96,8 +97,8 @@ async function advance(trx: Trx, guard: Guard, change: Change, after: Snapshot):
     .updateTable('domains')
     .set({
       version: guard.version + 1,
-      ...(after.domain === before.domain ? {} : domainToRow(after.domain)),
-      ...(after.conditions === before.conditions ? {} : { severity: worstSeverity(after.conditions) }),
+      ...changedColumns(domainToRow(before.domain), domainToRow(after.domain)),
+      ...changedColumns({ severity: worstSeverity(before.conditions) }, { severity: worstSeverity(after.conditions) }),
       ...(policy ? policyColumns(policy) : {}),
     })
     .$if('claim' in guard && change.release === true, (q) =>
@@ -149,99 +150,6 @@ function policyColumns(ref: PolicyRef) {
   return ref.kind === 'named'
     ? { policy_name: ref.name, policy_own: null }
     : { policy_name: null, policy_own: JSON.stringify(ref.policy) };
-}
-
-/** Rows of entities that are not the same object as before, or that moved. */
-async function writeChildren(trx: Trx, before: Snapshot, after: Snapshot): Promise<void> {
-  const domain = after.domain.name;
-  if (before.streams !== after.streams) {
-    const { gone, added, changed } = differences(before.streams, after.streams, (s) => s.name);
-    for (const name of gone)
-      await trx.deleteFrom('streams').where('domain', '=', domain).where('name', '=', name).execute();
-    for (const [ord, stream] of changed) {
-      await trx
-        .updateTable('streams')
-        .set(streamToRow(domain, ord, stream))
-        .where('domain', '=', domain)
-        .where('name', '=', stream.name)
-        .execute();
-    }
-    for (const [ord, stream] of added)
-      await trx
-        .insertInto('streams')
-        .values(streamToRow(domain, ord, stream))
-        .execute();
-  }
-  if (before.keys !== after.keys) {
-    const { gone, added, changed } = differences(before.keys, after.keys, (k) => k.id);
-    for (const id of gone) await trx.deleteFrom('keys').where('domain', '=', domain).where('id', '=', id).execute();
-    for (const [ord, key] of changed) {
-      await trx
-        .updateTable('keys')
-        .set(keyToRow(domain, ord, key))
-        .where('domain', '=', domain)
-        .where('id', '=', key.id)
-        .execute();
-    }
-    for (const [ord, key] of added)
-      await trx
-        .insertInto('keys')
-        .values(keyToRow(domain, ord, key))
-        .execute();
-  }
-  if (before.signers !== after.signers) {
-    const { gone, added, changed } = differences(before.signers, after.signers, (s) => s.id);
-    for (const id of gone) await trx.deleteFrom('signers').where('domain', '=', domain).where('id', '=', id).execute();
-    for (const [ord, signer] of changed) {
-      await trx
-        .updateTable('signers')
-        .set(signerToRow(domain, ord, signer))
-        .where('domain', '=', domain)
-        .where('id', '=', signer.id)
-        .execute();
-    }
-    for (const [ord, signer] of added)
-      await trx
-        .insertInto('signers')
-        .values(signerToRow(domain, ord, signer))
-        .execute();
-  }
-  if (before.conditions !== after.conditions) await writeConditions(trx, before, after);
-}
-
-/** Conditions have no identity of their own: they are compared place by place, by content, for each look makes them anew. */
-async function writeConditions(trx: Trx, before: Snapshot, after: Snapshot): Promise<void> {
-  const domain = after.domain.name;
-  for (const [ord, condition] of after.conditions.entries()) {
-    const old = before.conditions[ord];
-    if (old === condition) continue;
-    const row = conditionToRow(domain, ord, condition);
-    if (!old) await trx.insertInto('conditions').values(row).execute();
-    else if (canonicalJson(old) !== canonicalJson(condition)) {
-      await trx.updateTable('conditions').set(row).where('domain', '=', domain).where('ord', '=', ord).execute();
-    }
-  }
-  if (before.conditions.length > after.conditions.length) {
-    await trx
-      .deleteFrom('conditions')
-      .where('domain', '=', domain)
-      .where('ord', '>=', after.conditions.length)
-      .execute();
-  }
-}
-
-function differences<T>(before: readonly T[], after: readonly T[], idOf: (entity: T) => string) {
-  const old = new Map(before.map((entity, ord) => [idOf(entity), { entity, ord }]));
-  const added: Array<readonly [number, T]> = [];
-  const changed: Array<readonly [number, T]> = [];
-  for (const [ord, entity] of after.entries()) {
-    const id = idOf(entity);
-    const known = old.get(id);
-    if (!known) added.push([ord, entity]);
-    else if (known.entity !== entity || known.ord !== ord) changed.push([ord, entity]);
-    old.delete(id);
-  }
-  return { gone: [...old.keys()], added, changed };
 }
 
 function tallyChange({ tally }: Batch, { before, after }: Change): void {

@@ -5,14 +5,24 @@ import type { Secrets } from './secrets.ts';
 import type { StoredKeyring } from './store.ts';
 import type { Db, KeyTable } from './tables.ts';
 
-const DOMAINS_PER_PAGE = 128;
+const DOMAINS_PER_READ = 128;
 
-export async function loadKeyring(db: Db, secrets: Secrets, domain: string): Promise<StoredKeyring | null> {
-  const [keyring] = await db
-    .transaction()
-    .setAccessMode('read only')
-    .execute((trx) => loadKeyrings(trx, secrets, [domain]));
-  return keyring ?? null;
+/** By name; domains that are not there are left out. */
+export async function loadKeyrings(
+  db: Db,
+  secrets: Secrets,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, StoredKeyring>> {
+  const found = new Map<string, StoredKeyring>();
+  for (let i = 0; i < names.length; i += DOMAINS_PER_READ) {
+    const part = names.slice(i, i + DOMAINS_PER_READ);
+    const keyrings = await db
+      .transaction()
+      .setAccessMode('read only')
+      .execute((trx) => readKeyrings(trx, secrets, part));
+    for (const keyring of keyrings) found.set(keyring.domain, keyring);
+  }
+  return found;
 }
 
 export async function* allKeyrings(db: Db, secrets: Secrets): AsyncGenerator<StoredKeyring, void, void> {
@@ -28,9 +38,9 @@ export async function* allKeyrings(db: Db, secrets: Secrets): AsyncGenerator<Sto
           .where('kind', '=', 'mail')
           .where('name', '>', after)
           .orderBy('name')
-          .limit(DOMAINS_PER_PAGE)
+          .limit(DOMAINS_PER_READ)
           .execute();
-        return await loadKeyrings(
+        return await readKeyrings(
           trx,
           secrets,
           rows.map((row) => row.name),
@@ -43,7 +53,7 @@ export async function* allKeyrings(db: Db, secrets: Secrets): AsyncGenerator<Sto
   }
 }
 
-async function loadKeyrings(db: Db, secrets: Secrets, names: readonly string[]): Promise<readonly StoredKeyring[]> {
+async function readKeyrings(db: Db, secrets: Secrets, names: readonly string[]): Promise<readonly StoredKeyring[]> {
   if (names.length === 0) return [];
   const list = padded(names);
   const domains = await db
@@ -73,15 +83,15 @@ async function loadKeyrings(db: Db, secrets: Secrets, names: readonly string[]):
     bits,
     pkcs8: privateKeys.get(id) ?? null,
   });
+  const keysOf = Map.groupBy(keys, (key) => key.domain);
+  const streamsOf = Map.groupBy(streams, (stream) => stream.domain);
   return domains.map((domain) => ({
     domain: domain.name,
     generation: domain.generation,
     mustSign: domain.first_active_at !== null,
-    streams: streams
-      .filter((stream) => stream.domain === domain.name)
-      .map(({ name }) => ({
-        name,
-        keys: keys.filter((key) => key.domain === domain.name && key.stream === name).map(shown),
-      })),
+    streams: (streamsOf.get(domain.name) ?? []).map(({ name }) => ({
+      name,
+      keys: (keysOf.get(domain.name) ?? []).filter((key) => key.stream === name).map(shown),
+    })),
   }));
 }

@@ -4,11 +4,12 @@ import { Kysely, sql } from 'kysely';
 import { type Clock, systemClock } from '../lifecycle/clock.ts';
 import { defaultPolicy } from '../lifecycle/policy.ts';
 import { addDomain, commit } from './change.ts';
+import { createCoalescer } from './coalesce.ts';
 import type { StoreDialect } from './dialect.ts';
 import { beginChain, createJournal } from './journal.ts';
 import { canonicalJson, type Json } from './json.ts';
 import { temporaryKeks } from './kek.ts';
-import { allKeyrings, loadKeyring } from './keyrings.ts';
+import { allKeyrings, loadKeyrings } from './keyrings.ts';
 import { claimDue, nextDueAt, releaseLease, releaseOwner, renewLease, wake } from './leases.ts';
 import { findKey, listDomains, listKeys } from './listing.ts';
 import { migrate } from './migrations.ts';
@@ -112,7 +113,7 @@ function createStore(db: Db, dialect: StoreDialect, keks: Keks, journalKey: Uint
     wake: (name, at) => wake(writer, name, at),
     nextDueAt: () => nextDueAt(db),
 
-    snapshot: async (name) => (await loadDomains(db, [name])).get(name) ?? null,
+    snapshot: createCoalescer((names) => loadDomains(db, names)),
     snapshots: (names) => loadDomains(db, names),
     addDomain: (domain) => addDomain(writer, secrets, clock, domain),
     commit: (guard, change) => commit(writer, secrets, clock, guard, change),
@@ -130,7 +131,7 @@ function createStore(db: Db, dialect: StoreDialect, keks: Keks, journalKey: Uint
       const key = await findKey(db, keyId);
       return key ? ((await secrets.load(db, [key])).get(keyId) ?? null) : null;
     },
-    keyring: (domain) => loadKeyring(db, secrets, domain),
+    keyring: createCoalescer((names) => loadKeyrings(db, secrets, names)),
     keyrings: () => allKeyrings(db, secrets),
     pool: createPool(db, writer, keks, clock),
     async reseal() {

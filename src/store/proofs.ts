@@ -1,7 +1,8 @@
 /** Proofs in full: the latest of each key, and as history each change of what was seen, the last twenty. */
 import type { RecordKind, Verdict } from '../lifecycle/types.ts';
 import { canonicalJson, type Json } from './json.ts';
-import type { Db, Trx } from './tables.ts';
+import { padded } from './read.ts';
+import type { Db, ProofTable, Trx } from './tables.ts';
 
 export interface NewProof {
   readonly keyId: string;
@@ -22,16 +23,24 @@ export interface ProofRow extends NewProof {
 const KEPT = 20;
 
 /** A proof that says what the last one said takes its place: a healthy key has one row, however often it is proved. */
-export async function saveProof(trx: Trx, proof: NewProof): Promise<void> {
+export async function saveProofs(trx: Trx, proofs: readonly NewProof[]): Promise<void> {
+  if (proofs.length === 0) return;
+  const rows = await trx
+    .selectFrom('proofs')
+    .select(['key_id', 'seq', 'expected', 'verdict'])
+    .where('key_id', 'in', padded(proofs.map((proof) => proof.keyId)))
+    .orderBy('key_id')
+    .orderBy('seq')
+    .execute();
+  const last = new Map(rows.map((row) => [row.key_id, row]));
+  for (const proof of proofs) last.set(proof.keyId, await saveProof(trx, proof, last.get(proof.keyId)));
+}
+
+type Last = Pick<ProofTable, 'key_id' | 'seq' | 'expected' | 'verdict'>;
+
+async function saveProof(trx: Trx, proof: NewProof, last: Last | undefined): Promise<Last> {
   const { keyId, at, expected, verdict } = proof;
   const detail = canonicalJson(proof.detail);
-  const last = await trx
-    .selectFrom('proofs')
-    .select(['seq', 'expected', 'verdict'])
-    .where('key_id', '=', keyId)
-    .orderBy('seq', 'desc')
-    .limit(1)
-    .executeTakeFirst();
   if (last && last.expected === expected && last.verdict === verdict) {
     await trx
       .updateTable('proofs')
@@ -39,19 +48,21 @@ export async function saveProof(trx: Trx, proof: NewProof): Promise<void> {
       .where('key_id', '=', keyId)
       .where('seq', '=', last.seq)
       .execute();
-    return;
+    return last;
   }
   const seq = (last?.seq ?? 0) + 1;
   await trx
     .insertInto('proofs')
     .values({ key_id: keyId, seq, since: at, at, times: 1, expected, verdict, detail })
     .execute();
-  if (seq > KEPT)
+  if (seq > KEPT) {
     await trx
       .deleteFrom('proofs')
       .where('key_id', '=', keyId)
       .where('seq', '<=', seq - KEPT)
       .execute();
+  }
+  return { key_id: keyId, seq, expected, verdict };
 }
 
 export async function loadProofs(db: Db, keyId: string): Promise<readonly ProofRow[]> {

@@ -4,7 +4,14 @@
  *
  * Envelope: version (1 octet, 1) ‖ KEK id (8) ‖ nonce (12, random) ‖ tag (16) ‖ ciphertext.
  */
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createSecretKey,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 import { StoreError } from './errors.ts';
 
 const VERSION = 1;
@@ -17,7 +24,7 @@ const OVERHEAD = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
 /** A key-encryption key; `id` is the beginning of its hash, in hexadecimal, and tells nothing about it. */
 export interface Kek {
   readonly id: string;
-  readonly key: Uint8Array;
+  readonly key: KeyObject;
 }
 
 /** The KEK that seals, and those that still open what was sealed before. */
@@ -47,7 +54,7 @@ export function kekFrom(key: Uint8Array): Kek {
     .update(key)
     .digest('hex')
     .slice(0, ID_BYTES * 2);
-  return { id, key: Uint8Array.from(key) };
+  return { id, key: createSecretKey(key) };
 }
 
 export function seal(keks: Keks, place: Place, plain: Uint8Array): Buffer {
