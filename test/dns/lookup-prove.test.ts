@@ -289,6 +289,52 @@ describe('finding the servers', () => {
     expect(await prover.findApex(`www.${apex}`)).toEqual({ kind: 'found', apex });
   });
 
+  test('a server that only the parent zone names counts too, for resolvers begin there', async () => {
+    const { prover, serve } = await world([
+      soa('test'),
+      ns('test', 'ns.nic.test'),
+      a('ns.nic.test', '127.0.0.5'),
+      soa(apex),
+      ns(apex, `ns1.${apex}`),
+      a(`ns1.${apex}`, '127.0.0.2'),
+      a('old.test', '127.0.0.3'),
+    ]);
+    const registry = await serve('127.0.0.5', (query) =>
+      reply(query, { authorities: [ns(apex, `ns1.${apex}`), ns(apex, 'old.test')] }),
+    );
+    await serve('127.0.0.2', serves(txt(name, value)));
+    const old = await serve('127.0.0.3', serves());
+    const proof = await prover.prove(name, key);
+    expect(proof.answers.map(({ server, verdict }) => [server, verdict])).toEqual([
+      [`ns1.${apex}`, 'seen'],
+      ['old.test', 'missing'],
+    ]);
+    old.behave(serves(txt(name, value)));
+    expect((await prover.prove(name, key)).verdict).toBe('seen');
+    expect(registry.queries).toHaveLength(1);
+  });
+
+  test('a parent zone that cannot be asked is done without, and not asked for every domain', async () => {
+    const domains = ['one.test', 'two.test', 'three.test'];
+    const { prover, serve } = await world([
+      soa('test'),
+      ns('test', 'ns.nic.test'),
+      a('ns.nic.test', '127.0.0.5'),
+      ...domains.flatMap((domain) => [soa(domain), ns(domain, 'ns.host.test')]),
+      a('ns.host.test', '127.0.0.2'),
+    ]);
+    const registry = await serve('127.0.0.5', () => null);
+    await serve('127.0.0.2', (query, transport) => {
+      const domain = domains.find((each) => query.questions[0]?.name.endsWith(each)) ?? '';
+      return table([soa(domain), txt(`s1._domainkey.${domain}`, value)], { apex: domain })(query, transport);
+    });
+    for (const domain of domains) {
+      expect((await prover.prove(`s1._domainkey.${domain}`, key)).verdict).toBe('seen');
+    }
+    const asked = new Set(registry.queries.map(({ questions }) => questions[0]?.name));
+    expect([...asked]).toEqual(['one.test']);
+  });
+
   test('where there is nobody to ask it says so', async () => {
     const silent = await fake(() => null);
     const prover = createProver({ resolvers: [silent.at], queryTimeoutMs: 100 });

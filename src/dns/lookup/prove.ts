@@ -7,13 +7,14 @@ import { nameKey } from '../wire/name.ts';
 import { authoritativeAnswers, surveyVerdict } from './answers.ts';
 import { type Endpoint, endpointText } from './endpoint.ts';
 import { type Expected, judgeValues, overallVerdict } from './judge.ts';
+import type { ZoneServers } from './name-servers.ts';
 import type { Proof, ServerAnswer } from './proof.ts';
 import { systemResolvers } from './resolv-conf.ts';
 import { createResolver, resolveAt } from './resolver.ts';
 import { createSemaphore } from './semaphore.ts';
 import { type Survey, survey } from './survey.ts';
 import { createTtlCache } from './ttl-cache.ts';
-import { type ApexResult, createZoneFinder, type ExplicitZone, type ZoneServers } from './zone-finder.ts';
+import { type ApexResult, createZoneFinder, type ExplicitZone } from './zone-finder.ts';
 
 /**
  * `authoritative`: every authoritative server. `recursive`: the resolvers alone, for networks that let nothing else out.

@@ -5,8 +5,9 @@ import { txtValues } from '../wire/message.ts';
 import { isSubdomain, nameKey } from '../wire/name.ts';
 import { type Asked, ask, rcodeDetail } from './ask.ts';
 import { LONGEST_CHAIN, negativeTtl, type Referral, readAnswer, readReferral } from './interpret.ts';
+import { type ServerAddress, serverText, type ZoneServers } from './name-servers.ts';
 import type { TtlCache } from './ttl-cache.ts';
-import { type Located, type ServerAddress, serverText, type ZoneFinder, type ZoneServers } from './zone-finder.ts';
+import type { Located, ZoneFinder } from './zone-finder.ts';
 
 export type Outcome =
   /** Joined TXT values; none: `detail` says whether it was NXDOMAIN or NODATA. TTL in seconds. */

@@ -1,26 +1,13 @@
 /** Which zone a name lies in, and which servers speak for that zone. */
 
-import { isIP } from 'node:net';
 import type { Verdict } from '../../lifecycle/types.ts';
 import { isSubdomain, labelCount, nameKey, parent } from '../wire/name.ts';
 import { ask } from './ask.ts';
-import { type Endpoint, endpointText, parseEndpoint } from './endpoint.ts';
+import { parseEndpoint } from './endpoint.ts';
 import { type Referral, readReferral } from './interpret.ts';
+import { createNameServers, type ServerAddress, type ZoneServers } from './name-servers.ts';
 import type { Resolution, Resolver } from './resolver.ts';
 import { createTtlCache } from './ttl-cache.ts';
-
-export interface ServerAddress extends Endpoint {
-  /** Host name where it is known. */
-  readonly host: string | null;
-}
-
-export interface ZoneServers {
-  readonly apex: string;
-  /** Every address of every authoritative server. */
-  readonly servers: readonly ServerAddress[];
-  /** Name servers of the delegation whose addresses could not be found, and why. */
-  readonly lost: readonly { readonly host: string; readonly why: string }[];
-}
 
 export type Located =
   | { readonly kind: 'zone'; readonly zone: ZoneServers }
@@ -62,13 +49,13 @@ export interface ZoneFinder {
 const SECOND = 1000;
 /** A zone's delegation is believed no longer than this: one that moves must be noticed before a key relies on it. */
 const LONGEST_DELEGATION = 600 * SECOND;
-/** The same for the addresses of name servers, which fleets of domains share. */
-const LONGEST_ADDRESS = 3600 * SECOND;
 const SHORTEST = 5 * SECOND;
 const REMEMBERED = 50_000;
 const DEEPEST = 16;
-/** No serious zone has more; a delegation made to have us flood somebody may. */
-const MOST_HOSTS = 32;
+/** Servers of the parent zone that are asked for the delegation until one answers. */
+const PARENTS_ASKED = 3;
+/** Milliseconds for each. */
+const PARENT_PATIENCE = 1000;
 
 export function createZoneFinder(options: ZoneFinderOptions): ZoneFinder {
   const { resolver, now } = options;
@@ -78,7 +65,8 @@ export function createZoneFinder(options: ZoneFinderOptions): ZoneFinder {
   }));
   const apexes = createTtlCache<string>(REMEMBERED);
   const zones = createTtlCache<ZoneServers>(REMEMBERED);
-  const hosts = createTtlCache<readonly string[]>(REMEMBERED);
+  /** Zones whose servers could not be asked for a delegation lately. */
+  const mute = createTtlCache<true>(REMEMBERED);
 
   const resolve = async (name: string, type: string, signal?: AbortSignal): Promise<Resolution> =>
     resolver?.resolve(name, type, signal) ?? {
@@ -86,68 +74,7 @@ export function createZoneFinder(options: ZoneFinderOptions): ZoneFinder {
       message: `No server is known for ${name}: name a resolver, or the zone's servers`,
       transport: 'udp',
     };
-
-  const addressesOf = async (
-    host: string,
-    signal?: AbortSignal,
-  ): Promise<{ readonly addresses: readonly string[]; readonly why: string }> => {
-    const known = hosts.get(host, now());
-    if (known !== undefined) return { addresses: known, why: '' };
-    const both = await Promise.all([resolve(host, 'A', signal), resolve(host, 'AAAA', signal)]);
-    const records = both.flatMap((resolution) => (resolution.kind === 'found' ? resolution.records : []));
-    const addresses = records.flatMap(({ data }) => ('address' in data ? [data.address] : []));
-    const failure = both.find((resolution) => resolution.kind === 'failed' || resolution.kind === 'bogus');
-    if (addresses.length === 0) {
-      return { addresses, why: failure?.message ?? `${host} has no address (neither A nor AAAA)` };
-    }
-    // Half an answer is used now and not kept: the other half may be an address that must be asked too.
-    if (failure === undefined) {
-      const ttls = records.map(({ ttl }) => ttl);
-      hosts.set(host, addresses, now(), lifetime(ttls, LONGEST_ADDRESS));
-    }
-    return { addresses, why: '' };
-  };
-
-  const serversOf = async (
-    apex: string,
-    names: readonly string[],
-    glue: ReadonlyMap<string, readonly string[]>,
-    signal?: AbortSignal,
-  ): Promise<ZoneServers> => {
-    const found = await Promise.all(
-      [...new Set(names)].slice(0, MOST_HOSTS).map(async (host) => {
-        const glued = glue.get(host);
-        const { addresses, why } =
-          glued === undefined ? await addressesOf(host, signal) : { addresses: glued, why: '' };
-        return { host, addresses, why };
-      }),
-    );
-    return {
-      apex,
-      servers: found.flatMap(({ host, addresses }) =>
-        addresses.map((address) => ({ host, address, port: options.port })),
-      ),
-      lost: found.filter(({ addresses }) => addresses.length === 0).map(({ host, why }) => ({ host, why })),
-    };
-  };
-
-  const explicitZone = async (
-    { apex, servers }: (typeof explicit)[number],
-    signal?: AbortSignal,
-  ): Promise<ZoneServers> => {
-    const found = await Promise.all(
-      servers.map(async (server): Promise<Pick<ZoneServers, 'servers' | 'lost'>> => {
-        if (isIP(server.address) !== 0) return { servers: [{ ...server, host: null }], lost: [] };
-        const { addresses, why } = await addressesOf(nameKey(server.address), signal);
-        if (addresses.length === 0) return { servers: [], lost: [{ host: server.address, why }] };
-        return {
-          servers: addresses.map((address) => ({ host: server.address, address, port: server.port })),
-          lost: [],
-        };
-      }),
-    );
-    return { apex, servers: found.flatMap((each) => each.servers), lost: found.flatMap((each) => each.lost) };
-  };
+  const nameServers = createNameServers({ resolve, port: options.port, now });
 
   /** Climbs from a name to the first that has an SOA record of its own; an apex is never a CNAME. */
   const climb = async (from: string, signal?: AbortSignal): Promise<string | Extract<Located, { kind: 'failed' }>> => {
@@ -165,8 +92,7 @@ export function createZoneFinder(options: ZoneFinderOptions): ZoneFinder {
         const apex = known ?? name;
         const ttls = resolution?.kind === 'found' ? resolution.records.map(({ ttl }) => ttl) : [SHORTEST / SECOND];
         for (const below of passed) {
-          if (apexes.get(below, now()) === undefined)
-            apexes.set(below, apex, now(), lifetime(ttls, LONGEST_DELEGATION));
+          if (apexes.get(below, now()) === undefined) apexes.set(below, apex, now(), lifetime(ttls));
         }
         return apex;
       }
@@ -177,29 +103,52 @@ export function createZoneFinder(options: ZoneFinderOptions): ZoneFinder {
 
   const locateFrom = async (anchor: string, name: string, signal?: AbortSignal): Promise<Located> => {
     const given = longest(explicit, name);
-    if (given !== undefined) return { kind: 'zone', zone: await explicitZone(given, signal) };
+    if (given !== undefined) return { kind: 'zone', zone: await nameServers.given(given.apex, given.servers, signal) };
     const apex = await climb(anchor, signal);
     if (typeof apex !== 'string') return apex;
     const known = zones.get(apex, now());
     if (known !== undefined) return { kind: 'zone', zone: known };
-    const ns = await resolve(apex, 'NS', signal);
+    const [ns, above] = await Promise.all([resolve(apex, 'NS', signal), delegation(apex, signal)]);
     if (ns.kind !== 'found') {
       const message = ns.kind === 'none' ? `The zone ${apex} has no NS records` : ns.message;
       return { kind: 'failed', verdict: ns.kind === 'bogus' ? 'bogus' : 'unreachable', message };
     }
-    const names = ns.records.flatMap(({ data }) => (data.kind === 'NS' ? [nameKey(data.target)] : []));
-    const zone = await serversOf(apex, names, new Map(), signal);
+    const zone = await nameServers.byName(apex, [...hostsOf(ns), ...(above?.hosts ?? [])], new Map(), signal);
     const ttls = ns.records.map(({ ttl }) => ttl);
-    if (zone.lost.length === 0) zones.set(apex, zone, now(), lifetime(ttls, LONGEST_DELEGATION));
+    if (zone.lost.length === 0) zones.set(apex, zone, now(), lifetime(ttls));
     return { kind: 'zone', zone };
+  };
+
+  /**
+   * What the parent zone says about who serves a zone. Receivers' resolvers begin there, so a server that only the parent
+   * names counts as well. Where the parent cannot be asked, the zone's own word has to do.
+   */
+  const delegation = async (apex: string, signal?: AbortSignal): Promise<Referral | null> => {
+    const above = parent(apex);
+    if (above === null || mute.get(above, now()) !== undefined) return null;
+    const parentApex = await climb(above, signal);
+    if (typeof parentApex === 'string') {
+      const ns = await resolve(parentApex, 'NS', signal);
+      const zone = ns.kind === 'found' ? await nameServers.byName(parentApex, hostsOf(ns), new Map(), signal) : null;
+      const timeoutMs = Math.min(options.timeoutMs, PARENT_PATIENCE);
+      for (const server of zone?.servers.slice(0, PARENTS_ASKED) ?? []) {
+        const asked = await ask(server, apex, 'NS', { timeoutMs, signal });
+        if (asked.kind === 'failure') continue;
+        const referral = readReferral(asked.message, parentApex, apex);
+        return referral?.apex === apex ? referral : null;
+      }
+    }
+    if (signal?.aborted !== true) mute.set(above, true, now(), LONGEST_DELEGATION);
+    return null;
   };
 
   const finder: ZoneFinder = {
     locate: (name, signal) => locateFrom(anchorOf(nameKey(name)), nameKey(name), signal),
     async follow(referral, signal) {
       const given = explicit.find(({ apex }) => apex === referral.apex);
-      if (given !== undefined) return { kind: 'zone', zone: await explicitZone(given, signal) };
-      return { kind: 'zone', zone: await serversOf(referral.apex, referral.hosts, referral.glue, signal) };
+      if (given !== undefined)
+        return { kind: 'zone', zone: await nameServers.given(given.apex, given.servers, signal) };
+      return { kind: 'zone', zone: await nameServers.byName(referral.apex, referral.hosts, referral.glue, signal) };
     },
     async findApex(name, signal) {
       const key = nameKey(name);
@@ -213,7 +162,7 @@ export function createZoneFinder(options: ZoneFinderOptions): ZoneFinder {
       return { kind: 'failed', message: `Looking for the zone of ${name}: more than ${DEEPEST} delegations in a row` };
     },
     forget(apex, servers) {
-      for (const { host } of servers) if (host !== null) hosts.delete(host);
+      for (const { host } of servers) if (host !== null) nameServers.forget(host);
       zones.delete(apex);
       apexes.delete(apex);
     },
@@ -253,10 +202,10 @@ function longest<Z extends { readonly apex: string }>(zones: readonly Z[], name:
   return above.sort((a, b) => labelCount(b.apex) - labelCount(a.apex))[0];
 }
 
-function lifetime(ttls: readonly number[], longest: number): number {
-  return Math.max(SHORTEST, Math.min(longest, ...ttls.map((ttl) => ttl * SECOND)));
+function hostsOf(ns: Extract<Resolution, { readonly kind: 'found' }>): string[] {
+  return ns.records.flatMap(({ data }) => (data.kind === 'NS' ? [nameKey(data.target)] : []));
 }
 
-export function serverText(server: ServerAddress): string {
-  return server.host === null ? endpointText(server) : `${server.host} (${endpointText(server)})`;
+function lifetime(ttls: readonly number[]): number {
+  return Math.max(SHORTEST, Math.min(LONGEST_DELEGATION, ...ttls.map((ttl) => ttl * SECOND)));
 }
