@@ -68,6 +68,9 @@ interface Message {
   headerBytes: number;
   overflow: boolean;
   hasher: BodyHasher | null;
+  /** The decision to sign, and the version of the keyrings that it was made by. */
+  signing: Extract<Decision, { kind: 'sign' }> | null;
+  keyringVersion: number;
   /** What is to be answered, once there is an occasion. */
   answer: Buffer | null;
 }
@@ -265,8 +268,10 @@ export class MilterSession implements FrameSink {
 
   /** The header is complete: either the body is hashed from now on, or the message is decided. */
   #headersOver(): void {
+    this.#message.keyringVersion = this.#core.keyrings.version;
     const decision = this.#decide();
     if (decision.kind === 'sign') {
+      this.#message.signing = decision;
       this.#message.hasher = new BodyHasher([this.#core.signer.bodyCanonicalization]);
       this.#stage = 'body';
     } else {
@@ -287,8 +292,10 @@ export class MilterSession implements FrameSink {
     if (this.#stage === 'decided' && this.#message.answer !== null) return this.#messageOver(this.#message.answer);
     if (this.#stage !== 'body') return this.#send(replyContinue);
     if (data.length > 0) this.#message.hasher?.update(data);
-    // Once more: keyrings may have changed while the body came, and what is current signs.
-    const decision = this.#decide();
+    // Once more where keyrings have changed while the body came: what is current signs.
+    const { signing, keyringVersion } = this.#message;
+    const isCurrent = signing !== null && keyringVersion === this.#core.keyrings.version;
+    const decision = isCurrent ? signing : this.#decide();
     if (decision.kind !== 'sign') return this.#messageOver(this.#settle(decision));
     this.#stage = 'signing';
     void this.#sign(decision);
@@ -432,6 +439,8 @@ function emptyMessage(): Message {
     headerBytes: 0,
     overflow: false,
     hasher: null,
+    signing: null,
+    keyringVersion: -1,
     answer: null,
   };
 }
