@@ -1,4 +1,4 @@
-/** DNS updates signed with TSIG (RFC 2136, RFC 8945): BIND, Knot, PowerDNS, Windows and whatever else speaks it. */
+/** DNS updates signed with TSIG (RFC 2136, RFC 8945): for BIND, Knot and whatever else takes them. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../lifecycle/clock.ts';
 import { type Endpoint, endpointText } from '../lookup/endpoint.ts';
