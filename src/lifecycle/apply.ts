@@ -8,6 +8,7 @@ import { applyDecision } from './apply/decisions.ts';
 import { applyLook } from './apply/look.ts';
 import { applyOperator } from './apply/operator.ts';
 import { applyReport } from './apply/reports.ts';
+import { allGuards, type Guards } from './rules.ts';
 import type { Outcome, Snapshot } from './types.ts';
 
 /** What became of an outcome; `refused` says why it was not folded in (a stable code), and the snapshot is then unchanged. */
@@ -30,14 +31,14 @@ export type Refusal =
   | 'removing'
   | 'already-so';
 
-/** Folds one outcome into the snapshot. Never throws, never changes its argument. */
-export function apply(snapshot: Snapshot, outcome: Outcome): Applied {
+/** Folds one outcome into the snapshot. Never throws, never changes its argument. `guards` as in plan. */
+export function apply(snapshot: Snapshot, outcome: Outcome, guards: Guards = allGuards): Applied {
   switch (outcome.kind) {
     case 'looked':
       return { snapshot: applyLook(snapshot, outcome) };
     case 'moved':
     case 'active-changed':
-      return applyDecision(snapshot, outcome);
+      return applyDecision(snapshot, outcome, guards);
     case 'key-created':
     case 'key-imported':
     case 'record-written':

@@ -4,6 +4,7 @@
  */
 import type { Applied } from '../apply.ts';
 import { findKey, isAbsentEverywhere, isSeen, isSpoiled } from '../facts.ts';
+import type { Guards } from '../rules.ts';
 import { hasBeenActive, mayEnterFrom, mayMove } from '../transitions.ts';
 import type { KeyView, Outcome, Snapshot } from '../types.ts';
 import { changeKey } from './change.ts';
@@ -11,11 +12,11 @@ import { changeKey } from './change.ts';
 type Moved = Extract<Outcome, { kind: 'moved' }>;
 type ActiveChanged = Extract<Outcome, { kind: 'active-changed' }>;
 
-export function applyDecision(snapshot: Snapshot, outcome: Moved | ActiveChanged): Applied {
-  return outcome.kind === 'moved' ? move(snapshot, outcome) : changeActive(snapshot, outcome);
+export function applyDecision(snapshot: Snapshot, outcome: Moved | ActiveChanged, guards: Guards): Applied {
+  return outcome.kind === 'moved' ? move(snapshot, outcome, guards) : changeActive(snapshot, outcome, guards);
 }
 
-function move(snapshot: Snapshot, { keyId, to, at }: Moved): Applied {
+function move(snapshot: Snapshot, { keyId, to, at }: Moved, guards: Guards): Applied {
   const key = findKey(snapshot, keyId);
   if (key === undefined) return { snapshot, refused: 'unknown-key' };
   if (!mayMove(key.state, to)) return { snapshot, refused: key.state === to ? 'already-so' : 'wrong-state' };
@@ -26,7 +27,7 @@ function move(snapshot: Snapshot, { keyId, to, at }: Moved): Applied {
     case 'standby':
       return { snapshot: changeKey(snapshot, keyId, { state: to }) };
     case 'revoked':
-      if (!isAbsentEverywhere(snapshot, key)) return { snapshot, refused: 'wrong-state' };
+      if (guards.absence && !isAbsentEverywhere(snapshot, key)) return { snapshot, refused: 'wrong-state' };
       return {
         snapshot: changeKey(snapshot, keyId, {
           state: to,
@@ -45,7 +46,7 @@ function move(snapshot: Snapshot, { keyId, to, at }: Moved): Applied {
   }
 }
 
-function changeActive(snapshot: Snapshot, { enter, leave, at }: ActiveChanged): Applied {
+function changeActive(snapshot: Snapshot, { enter, leave, at }: ActiveChanged, guards: Guards): Applied {
   const entering = enter.map((id) => findKey(snapshot, id));
   const leaving = leave.map((id) => findKey(snapshot, id));
   for (const key of entering) {
@@ -57,7 +58,7 @@ function changeActive(snapshot: Snapshot, { enter, leave, at }: ActiveChanged): 
   for (const key of leaving) {
     if (key === undefined) return { snapshot, refused: 'unknown-key' };
     if (key.state !== 'active') return { snapshot, refused: 'wrong-state' };
-    if (snapshot.domain.removingAt === null && !staysSomebody(snapshot, key, leave))
+    if (guards.successor && snapshot.domain.removingAt === null && !staysSomebody(snapshot, key, leave))
       return { snapshot, refused: 'no-successor' };
   }
   if (enter.length + leave.length === 0) return { snapshot, refused: 'already-so' };

@@ -50,15 +50,12 @@ function interval(look: Look, key: KeyView, expected: RecordKind, policy: Policy
   const { proof, state } = key;
   if (proof === null) return quick(policy);
   if (key.ownership === 'external') return policy.watchEvery;
-  if (state === 'revoked') {
-    if (isSeen(key, expected)) return Number.POSITIVE_INFINITY;
-    return growing(Math.max(key.revokedAt ?? 0, key.written?.at ?? 0), look.now, policy);
-  }
-  if (!isSeen(key)) {
+  if (!isSeen(key, expected)) {
     const begun = standingSince(look.snapshot, { kind: 'key', id: key.id }, `record-${proof.verdict}`) ?? look.now;
-    const since = Math.min(begun, key.state === 'created' ? key.createdAt : look.now);
+    const since = Math.min(begun, state === 'created' ? key.createdAt : look.now);
     return Math.min(policy.watchEvery, growing(since, look.now, policy));
   }
+  if (state === 'revoked') return Number.POSITIVE_INFINITY;
   if (isPipeline(key) && key.waited < plannedWait(key, policy))
     return Math.min(policy.watchEvery, waitStep(presentWait(key, policy)));
   return policy.watchEvery;

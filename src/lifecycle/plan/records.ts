@@ -2,6 +2,7 @@
 import { countedSigners, findStream, hasSigned, isAcknowledged, isPipeline, isSeen, policyOf } from '../facts.ts';
 import { frozenAt } from '../freeze.ts';
 import type { Policy } from '../policy.ts';
+import { faultOfWithdrawal } from '../rules.ts';
 import { hasBeenActive } from '../transitions.ts';
 import type { KeyView, RecordKind } from '../types.ts';
 import { growing, retryAt } from '../waits.ts';
@@ -11,6 +12,7 @@ import { brokenReason } from './retirement.ts';
 /** What should stand at the key's name; null where that is nobody's business any more. */
 export function desiredRecord(look: Look, key: KeyView): RecordKind | null {
   if (key.state === 'removed' || key.ownership === 'external') return null;
+  if (key.state === 'retiring' && !look.guards.decisionFirst && isFreeToGo(look, key)) return 'revoked';
   if (key.state !== 'revoked') return 'key';
   const stream = findStream(look.snapshot, key.stream);
   const policy = policyOf(stream, look.policy);
@@ -23,6 +25,10 @@ export function desiredRecord(look: Look, key: KeyView): RecordKind | null {
     (stream?.pausedAt ?? null) !== null ||
     frozenAt(policy, look.now) !== null;
   return held && key.written?.kind !== 'absent' ? 'revoked' : 'absent';
+}
+
+function isFreeToGo(look: Look, key: KeyView): boolean {
+  return faultOfWithdrawal(look.snapshot, key, 'revoked', look.policy, look.guards) === null;
 }
 
 export function planRecords(look: Look, key: KeyView): void {

@@ -20,7 +20,11 @@ function planProgress(look: Look, judged: Judged, key: KeyView): void {
   if (isSpoiled(key)) return;
   if (key.state === 'created' && (key.written?.kind === 'key' || isSeen(key))) {
     look.decision({ kind: 'move', keyId: key.id, to: 'published', why: 'its record has been written' });
-  } else if (key.state === 'published' && isSeen(key) && key.waited >= requiredWait(judged, key)) {
+  } else if (
+    key.state === 'published' &&
+    isSeen(key) &&
+    (key.waited >= requiredWait(judged, key) || !look.guards.negativeWait)
+  ) {
     look.decision({
       kind: 'move',
       keyId: key.id,

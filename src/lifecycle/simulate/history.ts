@@ -1,5 +1,5 @@
 /**
- * A history: the world that a domain lives in and everything that befalls it, fixed in advance. Leaving befallings out gives
+ * A history: the world that a domain lives in and every incident in its life, fixed in advance. Leaving incidents out gives
  * another valid history, so that a failing one can be made shorter.
  */
 import { defaultPolicy, type KeySpec, type Policy } from '../policy.ts';
@@ -34,7 +34,7 @@ export type Command =
   | { readonly kind: 'add-signer' | 'remove-signer' | 'set-aside' | 'bring-back'; readonly signer: number }
   | { readonly kind: 'import' };
 
-export type Befalling =
+export type Incident =
   | { readonly kind: 'trouble'; readonly at: number; readonly until: number; readonly trouble: Trouble }
   | { readonly kind: 'command'; readonly at: number; readonly command: Command }
   | { readonly kind: 'clock-jump'; readonly at: number; readonly by: number }
@@ -52,14 +52,14 @@ export interface History {
   readonly signers: number;
   /** Seconds. */
   readonly negativeTtl: number;
-  /** Milliseconds of simulated time; the last stretch, `calm`, is free of befallings. */
+  /** Milliseconds of simulated time; the last stretch, `calm`, is free of incidents. */
   readonly length: number;
   readonly calm: number;
-  readonly befallings: readonly Befalling[];
+  readonly incidents: readonly Incident[];
 }
 
-/** Everything that a domain of that many years may meet, from a seed. */
-export function makeHistory(seed: number, years: number): History {
+/** Everything that a domain of that many years may meet, from a seed; `hardship` multiplies how much of it. */
+export function makeHistory(seed: number, years: number, hardship = 1): History {
   const random = seeded(seed);
   const short = random.chance(0.15);
   const policy = short ? shortPolicy(random) : realPolicy(random);
@@ -69,15 +69,15 @@ export function makeHistory(seed: number, years: number): History {
   const servers = random.whole(1, 3);
   const signers = random.whole(1, 3);
   const negativeTtl = Math.round(random.pick([60, 300, 900, 3600, short ? 1800 : 10_800]));
-  const befallings: Befalling[] = [];
+  const incidents: Incident[] = [];
   // Some domains have a quiet life, some do not; troubles of a long policy may be long as well.
-  const density = random.pick([1, 4, 12]) * (length / YEAR) * (short ? 15 : 1);
+  const density = random.pick([1, 4, 12]) * hardship * (length / YEAR) * (short ? 15 : 1);
   const end = length - calm;
-  for (let i = 0; i < density; i++) befallings.push(anyBefalling(random, end, short, servers, signers));
+  for (let i = 0; i < density; i++) incidents.push(anyIncident(random, end, short, servers, signers));
   if (random.chance(0.05))
-    befallings.push({ kind: 'command', at: random.between(0, end), command: { kind: 'remove-domain' } });
-  befallings.sort((a, b) => a.at - b.at);
-  return { seed, policy, servers, signers, negativeTtl, length, calm, befallings };
+    incidents.push({ kind: 'command', at: random.between(0, end), command: { kind: 'remove-domain' } });
+  incidents.sort((a, b) => a.at - b.at);
+  return { seed, policy, servers, signers, negativeTtl, length, calm, incidents };
 }
 
 function realPolicy(random: Random): Policy {
@@ -134,7 +134,7 @@ function anyKeys(random: Random): readonly KeySpec[] {
   ]);
 }
 
-function anyBefalling(random: Random, end: number, short: boolean, servers: number, signers: number): Befalling {
+function anyIncident(random: Random, end: number, short: boolean, servers: number, signers: number): Incident {
   const at = random.between(0, end * 0.98);
   const dice = random.next();
   if (dice < 0.4) {
