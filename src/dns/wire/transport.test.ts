@@ -10,6 +10,8 @@ import { type Exchange, type ExchangeOptions, exchange, TransportError } from '.
 import { signTsig, type TsigKey } from './tsig.ts';
 
 const query = createMessage({ questions: [{ name: 'Example.com', type: 'TXT', class: 'IN' }] });
+/** Containers are often started without. */
+const hasIpv6 = Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === '::1'));
 const cleanups: (() => void)[] = [];
 afterEach(() => {
   for (const cleanup of cleanups.splice(0)) cleanup();
@@ -217,13 +219,11 @@ describe('over TCP', () => {
     });
   });
 
-  it('speaks IPv6', async (context) => {
-    const listening = tcpServer(
+  it.skipIf(!hasIpv6)('speaks IPv6', async () => {
+    const port = await tcpServer(
       (request, connection) => connection.write(frameMessage(encodeMessage(answerTo(request)))),
       { host: '::1' },
     );
-    const port = await listening.catch(() => null);
-    if (port === null) return context.skip('this machine has no ::1');
     const answered = await exchange(query, { address: '::1', port, transport: 'tcp' });
     expect(answered.message.rcode).toBe('NOERROR');
   });
