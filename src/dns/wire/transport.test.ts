@@ -2,6 +2,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { type Socket as Connection, createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createMessage, decodeMessage, encodeMessage, type Message, txtData } from './message.ts';
 import { frameMessage, StreamReader } from './stream.ts';
@@ -219,7 +220,11 @@ describe('over TCP', () => {
     });
   });
 
-  it.skipIf(!hasIpv6)('speaks IPv6', async () => {
+  it('speaks IPv6, and says where there is none', async () => {
+    if (!hasIpv6) {
+      const outcome = exchange(query, { address: '::1', port: 1, transport: 'tcp' });
+      return expect(outcome).rejects.toMatchObject({ code: 'unreachable' });
+    }
     const port = await tcpServer(
       (request, connection) => connection.write(frameMessage(encodeMessage(answerTo(request)))),
       { host: '::1' },
