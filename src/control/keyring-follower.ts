@@ -7,7 +7,7 @@ import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
 import { toKeyring } from './keyring.ts';
 import type { Log } from './log.ts';
-import { operate } from './operations.ts';
+import { mark, operate } from './operations.ts';
 
 const pageSize = 1000;
 
@@ -21,7 +21,7 @@ export function followKeyrings(
     if (read === null) {
       const { items } = await store.journal.list({ order: 'newest' }, { limit: 1 });
       read = items[0]?.seq ?? 0;
-      await acknowledgeAll();
+      await settleAll();
       return;
     }
     for (;;) {
@@ -37,42 +37,47 @@ export function followKeyrings(
     }
   };
 
-  /** Domains whose keyring changed between the loading of keyrings and the first turn, and those that a crash left unacknowledged. */
-  async function acknowledgeAll(): Promise<void> {
+  /**
+   * Domains that do not know this signer yet (it is new, or they were added by another process), whose keyring changed between the
+   * loading of keyrings and now, or that a crash left unacknowledged.
+   */
+  async function settleAll(): Promise<void> {
     let after: string | null = null;
     do {
       const page: Awaited<ReturnType<Store['listDomains']>> = await store.listDomains(
-        { kind: 'mail', keyState: 'active' },
+        { kind: 'mail' },
         { limit: pageSize, after },
       );
       const domains = await store.snapshots(page.items.map(({ name }) => name));
       for (const [name, { snapshot }] of domains) {
         const known = snapshot.signers.find(({ id }) => id === signer.id);
-        if (known !== undefined && known.acknowledgedGeneration !== snapshot.domain.generation) await catchUp(name);
+        const settled = known !== undefined && known.acknowledgedGeneration === snapshot.domain.generation;
+        if (!settled && snapshot.domain.removingAt === null) await catchUp(name);
       }
       after = page.next;
     } while (after !== null);
   }
 
+  /** The keyring is taken even where the domain does not count on this signer yet: it must not sign by an old one until it does. */
   async function catchUp(domain: string): Promise<void> {
     const stored = await store.snapshot(domain);
-    const known = stored?.snapshot.signers.find(({ id }) => id === signer.id);
-    if (stored === null || known === undefined) return;
-    if (known.acknowledgedGeneration >= stored.snapshot.domain.generation) return;
     const keyring = await store.keyring(domain);
-    if (keyring === null) return;
+    if (stored === null || keyring === null) return;
+    const { snapshot } = stored;
+    const known = snapshot.signers.find(({ id }) => id === signer.id);
+    if (known !== undefined && known.acknowledgedGeneration >= snapshot.domain.generation) return;
     const delivery = await signer.deliver(toKeyring(keyring));
     if (delivery.kind !== 'acknowledged') {
       log.warn('keyring-not-followed', { domain, signer: signer.id, message: delivery.message });
       return;
     }
-    const actor = { name: 'keyturn', source: 'milter' } as const;
+    const operator = { store, clock, actor: { name: 'keyturn', source: 'milter' } } as const;
+    if (known === undefined) {
+      const streams = snapshot.streams.map(({ name }) => name);
+      await mark(operator, domain, { kind: 'signer-added', signerId: signer.id, streams });
+    }
     const { generation } = delivery;
-    await operate({ store, clock, actor }, domain, (_domain, at) => ({
-      kind: 'acknowledged',
-      at,
-      signerId: signer.id,
-      generation,
-    }));
+    if (generation === 0) return;
+    await operate(operator, domain, (_domain, at) => ({ kind: 'acknowledged', at, signerId: signer.id, generation }));
   }
 }

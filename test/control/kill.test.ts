@@ -17,7 +17,7 @@ interface Shown {
   readonly conditions: ReadonlyArray<{ readonly reason: string; readonly severity: string; readonly message: string }>;
 }
 
-const kills = 22;
+const kills = 20;
 const domain = 'example.test';
 
 describe('kill -9 at any moment', () => {
