@@ -2,7 +2,7 @@
 import { findStream, isPipeline, isSeen, policyOf } from '../facts.ts';
 import type { Policy } from '../policy.ts';
 import type { KeyView, RecordKind } from '../types.ts';
-import { growing, plannedWait, presentWait, quick, slow, waitStep } from '../waits.ts';
+import { growing, plannedWait, presentWait, quick, waitStep } from '../waits.ts';
 import { type Look, standingSince } from './look.ts';
 import { desiredRecord } from './records.ts';
 
@@ -19,7 +19,7 @@ export function planProofs(look: Look, key: KeyView): void {
   if (at - early > look.now) look.again(at);
   else {
     look.steps.push({ kind: 'prove', keyId: key.id, expected });
-    look.again(look.now + Math.min(Math.max(pause, quick(policy)), slow(policy)));
+    look.again(look.now + Math.max(pause, quick(policy)));
   }
 }
 
