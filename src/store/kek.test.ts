@@ -65,3 +65,12 @@ test('an empty key file is not taken for a first use', () => {
   writeFileSync(dir.join('kek'), '', { mode: 0o600 });
   expect(() => loadKeks({ file: dir.join('kek') })).toThrow(badKek);
 });
+
+test('a key file that is gone while the store is there is not made anew', () => {
+  using dir = tempDir('kek');
+  const file = dir.join('kek');
+  expect(() => loadKeks({ file, mayMake: false })).toThrow(badKek);
+  expect(() => statSync(file)).toThrow();
+  const made = loadKeks({ file });
+  expect(loadKeks({ file, mayMake: false }).current.key.equals(made.current.key)).toBe(true);
+});

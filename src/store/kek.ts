@@ -19,6 +19,8 @@ import { type Kek, type Keks, kekFrom } from './sealing.ts';
 export interface KekSource {
   /** Used where the environment names no key; made on first use. */
   readonly file: string;
+  /** False where the store is there already: its key cannot be made anew, only brought back. True by default. */
+  readonly mayMake?: boolean;
   /** `KEYTURN_KEK`: base64 of 32 bytes. `KEYTURN_KEK_OLD`: earlier ones, separated by commas. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
@@ -39,7 +41,7 @@ export function loadKeks(source: KekSource): Keks {
       old: old.map((text) => decode(text.trim(), 'KEYTURN_KEK_OLD')),
     };
   }
-  const text = readSafely(source.file) ?? makeFile(source.file);
+  const text = readSafely(source.file) ?? (source.mayMake === false ? refuse(source.file) : makeFile(source.file));
   const keys = text
     .split('\n')
     .map((line) => line.trim())
@@ -53,6 +55,14 @@ export function loadKeks(source: KekSource): Keks {
       'Bring back the file from your backup; without it, the private keys in the store cannot be opened.',
     );
   return { current: first, old };
+}
+
+function refuse(file: string): never {
+  throw new StoreError(
+    'bad-kek',
+    `The key file ${file} is gone, but the store that it opens is there.`,
+    'Bring the file back from your backup, or set KEYTURN_KEK; without the key, the private keys in the store cannot be opened.',
+  );
 }
 
 /** A key that lives as long as the process, for stores in memory. */

@@ -42,6 +42,8 @@ const migrations: readonly Migration[] = [
       .addColumn('lease_until', 'bigint')
       .execute();
     await schema.createIndex('domains_due').on('domains').column('due_at').execute();
+    const held = schema.createIndex('domains_held').on('domains').column('lease_owner');
+    await dialect.sparse(held, 'lease_owner').execute();
     await schema.createIndex('domains_kind').on('domains').columns(['kind', 'name']).execute();
     await schema.createIndex('domains_policy').on('domains').columns(['policy_name', 'name']).execute();
 

@@ -57,6 +57,7 @@ test('ticks, looks, commits and lists read by index, and a tick in which nothing
   );
   await store.wake(claim.name, 5);
   await store.nextDueAt();
+  await store.releaseOwner('o');
   await store.snapshots(['d1.example', 'd2.example', 'd3.example']);
   await store.keyring('d1.example');
   for await (const _ of store.keyrings()) break;

@@ -3,6 +3,7 @@
  * when they come to write; this one keeps its statements, takes the write lock at the beginning and waits for it
  * without holding up the event loop.
  */
+import { closeSync, openSync } from 'node:fs';
 import SqliteDatabase from 'better-sqlite3';
 import {
   CompiledQuery,
@@ -39,6 +40,7 @@ export function sqliteDialect(options: SqliteOptions): StoreDialect {
       createIntrospector: (db) => new SqliteIntrospector(db),
     },
     clustered: (table) => table.modifyEnd(sql`without rowid`),
+    sparse: (index, column) => index.where(sql.ref(column), 'is not', null),
     skipLocked: false,
   };
 }
@@ -81,6 +83,7 @@ function createDriver(options: SqliteOptions): Driver {
 function connect(options: SqliteOptions): SqliteDatabase.Database {
   let database: SqliteDatabase.Database | undefined;
   try {
+    if (options.path !== ':memory:') makePrivate(options.path);
     database = new SqliteDatabase(options.path, { timeout: options.lockWait });
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
@@ -93,6 +96,15 @@ function connect(options: SqliteOptions): SqliteDatabase.Database {
   } catch (error) {
     database?.close();
     throw translate(error, options.path);
+  }
+}
+
+/** SQLite would make the file by the umask, and gives its -wal and -shm the mode of the file. */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, 'ax', 0o600));
+  } catch {
+    // It is there already, or SQLite will say what is the matter.
   }
 }
 

@@ -26,6 +26,8 @@ export interface Writer {
 const BATCH_MILLISECONDS = 40;
 /** Work after which others get their turn in between: the same event loop serves mail. */
 const TURN_MILLISECONDS = 4;
+/** Between two transactions, so that other processes find the write lock free. */
+const PAUSE_MILLISECONDS = 2;
 
 interface Job {
   run(trx: Trx, events: PreparedEvent[], tally: Tally): Promise<Settle>;
@@ -70,7 +72,7 @@ export function createWriter(db: Db, journalKey: Uint8Array, clock: Clock): Writ
         }
         for (const job of taken) job.reject(error);
       }
-      if (queue.length > 0) await new Promise((resolve) => setImmediate(resolve));
+      if (queue.length > 0) await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
     }
   }
 

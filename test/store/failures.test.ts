@@ -161,6 +161,15 @@ describe('a write lock that another process holds', () => {
 });
 
 describe('private keys at rest', () => {
+  test('the files of the store are for their owner alone', async () => {
+    using dir = tempDir('store');
+    await using store = await openStore({ path: dir.join('store.sqlite'), keks });
+    await add(store, plainSnapshot('a.example'));
+    const files = readdirSync(dir.path);
+    expect(files.length).toBeGreaterThanOrEqual(2);
+    for (const file of files) expect(statSync(dir.join(file)).mode & 0o777).toBe(0o600);
+  });
+
   test('a sealed key that was moved to another row does not open', async () => {
     using dir = tempDir('store');
     const path = dir.join('store.sqlite');
