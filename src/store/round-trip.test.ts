@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { anySnapshot, anySuccessor } from '../../test/store/arbitraries.ts';
+import { anySnapshot, anySuccessor, plainKey, plainSnapshot } from '../../test/store/arbitraries.ts';
 import { add, read } from '../../test/store/support.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
-import { openMemoryStore } from './open.ts';
+import { temporaryKeks } from './kek.ts';
+import { openMemoryStore, openStore } from './open.ts';
 import type { Store } from './store.ts';
 
 const name = 'example.com';
@@ -47,8 +48,6 @@ test('a sequence of commits, each writing differences only, ends in the last sna
 
 test('entities that keep their identity are not written', async () => {
   const written: string[] = [];
-  const { openStore } = await import('./open.ts');
-  const { temporaryKeks } = await import('./kek.ts');
   await using store = await openStore({ path: ':memory:', keks: temporaryKeks(), trace: (sql) => written.push(sql) });
   const [snapshot] = fc.sample(
     anySnapshot(name).filter(
@@ -72,6 +71,31 @@ test('entities that keep their identity are not written', async () => {
     .filter((sql) => /^(insert|update|delete|replace)/i.test(sql))
     .map((sql) => sql.split('"').slice(0, 2).join('').trim());
   expect(writes).toStrictEqual(['update domains', 'update keys']);
+});
+
+test('a field that a view gains later is kept, without the schema knowing it', async () => {
+  await using store = await openMemoryStore();
+  const plain = plainSnapshot(name, { keys: [plainKey('k')] });
+  const later = { note: 'new', nested: { list: [1, null] } };
+  const snapshot: Snapshot = {
+    ...plain,
+    domain: { ...plain.domain, ...later },
+    streams: plain.streams.map((stream) => ({ ...stream, ...later })),
+    keys: plain.keys.map((key) => ({ ...key, ...later })),
+    signers: [
+      {
+        id: 's',
+        streams: [],
+        acknowledgedGeneration: 0,
+        acknowledgedAt: null,
+        setAsideAt: null,
+        retry: null,
+        ...later,
+      },
+    ],
+    conditions: [{ subject: { kind: 'domain' }, reason: 'r', severity: 'info', message: 'm', since: 1, ...later }],
+  };
+  expect((await add(store, snapshot)).snapshot).toStrictEqual(snapshot);
 });
 
 async function forget(store: Store): Promise<void> {
