@@ -19,7 +19,8 @@ export function planProofs(look: Look, key: KeyView): void {
   if (at - early > look.now) look.again(at);
   else {
     look.steps.push({ kind: 'prove', keyId: key.id, expected });
-    look.again(look.now + Math.max(pause, quick(policy)));
+    // A step waits for a wanted proof: its answer is looked at soon, while it is fresh.
+    look.again(look.now + (look.wantProof.has(key.id) ? quick(policy) : Math.max(pause, quick(policy))));
   }
 }
 
