@@ -64,7 +64,7 @@ export async function look(claimed: Claim, context: LookContext): Promise<void> 
       before: stored.snapshot,
       after: forget ? null : decided.snapshot,
       events: [...reported.events, ...decided.events, ...(forget ? [forgetEvent(claim.name, now)] : [])],
-      nextLookAt: rest ? planned.nextLookAt : now,
+      nextLookAt: rest ? Math.ceil(planned.nextLookAt) : now,
       proofs: results.proofs.filter(({ keyId }) => has(decided.snapshot, keyId)),
       secrets: results.secrets.filter(({ keyId }) => has(decided.snapshot, keyId)),
       destroy: results.destroy,
