@@ -42,8 +42,14 @@ export interface SigningPlan {
   readonly keys: readonly SigningKey[];
 }
 
+export interface SigningDecision {
+  readonly kind: 'sign';
+  /** At least one. */
+  readonly plans: readonly SigningPlan[];
+}
+
 export type Decision =
-  | { readonly kind: 'sign'; readonly plans: readonly SigningPlan[] }
+  | SigningDecision
   | { readonly kind: 'pass'; readonly because: PassReason; readonly domain: string | null }
   | { readonly kind: 'fail'; readonly because: FailureReason; readonly domain: string };
 

@@ -1,7 +1,8 @@
 /** Puts a byte stream, the frame reader and a session together. */
 import type { Duplex } from 'node:stream';
+import type { MilterCore } from './core.ts';
 import { FrameReader, type ReadResult } from './frames.ts';
-import { type MilterCore, MilterSession } from './session.ts';
+import { MilterSession } from './session.ts';
 
 /** `end` closes the stream once what was written has left; the stream's own `end` where it is not given. */
 export function serveStream(
@@ -19,19 +20,26 @@ export function serveStream(
     end,
     resume() {
       if (stream.destroyed) return;
-      check(reader.resume());
+      read(() => reader.resume());
       if (stream.isPaused() && !stream.writableNeedDrain && !reader.isHolding) stream.resume();
     },
   });
   const reader = new FrameReader(session);
-  const check = (result: ReadResult): void => {
-    if (result !== 'malformed') return;
-    core.metrics.counters.protocolErrors += 1;
-    core.log('warn', `Connection of ${name} closed: a frame of ${reader.malformedLength} octets, which is no milter's`);
+  /** What goes wrong on one connection must not end the others. */
+  const read = (step: () => ReadResult): void => {
+    let why = '';
+    try {
+      if (step() !== 'malformed') return;
+      why = `a frame of ${reader.malformedLength} octets, which is no milter's`;
+      core.metrics.counters.protocolErrors += 1;
+    } catch (error) {
+      why = `reading it failed: ${error instanceof Error ? error.message : String(error)}`;
+    }
+    core.log('warn', `Connection of ${name} closed: ${why}`);
     stream.destroy();
   };
   stream.on('data', (chunk: Buffer) => {
-    check(reader.push(chunk));
+    read(() => reader.push(chunk));
     // While a signature is made the MTA waits for us; one that sends on is left to wait as well.
     if (reader.isHolding) stream.pause();
   });

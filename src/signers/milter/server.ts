@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { prepareSigner, type SignerOptions } from '../../dkim/sign.ts';
 import { type Clock, systemClock } from '../../lifecycle/clock.ts';
 import type { KeyringLookup } from '../keyring-book.ts';
+import type { MilterCore } from './core.ts';
 import type { OnFailure } from './decide.ts';
 import { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint.ts';
 import { type MilterLog, silentLog } from './log.ts';
@@ -10,7 +11,7 @@ import { createMetrics, type MilterMetrics } from './metrics.ts';
 import { type NetworkList, networkList } from './networks.ts';
 import { type StreamRule, streamChooser } from './rules.ts';
 import { serveStream } from './serve-stream.ts';
-import type { MilterCore, MilterSession } from './session.ts';
+import type { MilterSession } from './session.ts';
 import { listenUnix } from './unix-socket.ts';
 
 export interface MilterOptions {

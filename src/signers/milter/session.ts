@@ -1,52 +1,17 @@
 /** One connection of an MTA: several clients one after the other, several messages each, one at a time. */
 import { BodyHasher } from '../../dkim/body-hash.ts';
 import { fromDomains } from '../../dkim/from-domains.ts';
-import type { MessageSigner, SignatureField } from '../../dkim/sign.ts';
-import type { HeaderField } from '../../dkim/types.ts';
-import type { Clock } from '../../lifecycle/clock.ts';
-import type { KeyringLookup } from '../keyring-book.ts';
+import type { SignatureField } from '../../dkim/sign.ts';
 import { Command, Family, Step } from './codes.ts';
-import {
-  type Decision,
-  type DecisionSettings,
-  decide,
-  type FailureReason,
-  failureReply,
-  isOutbound,
-  type OnFailure,
-} from './decide.ts';
+import type { MilterCore, SessionPeer } from './core.ts';
+import { type Decision, decide, isOutbound, type SigningDecision } from './decide.ts';
 import { decodeStrings, type FrameSink } from './frames.ts';
-import type { MilterLog } from './log.ts';
-import type { MilterMetrics } from './metrics.ts';
+import { keepField, type Message, newMessage, noMessage } from './message.ts';
 import { decodeOffer, negotiate } from './negotiate.ts';
 import { plainAddress } from './networks.ts';
-import { replyAccept, replyCode, replyContinue, signedReply } from './reply.ts';
+import { replyContinue, signedReply } from './reply.ts';
 import type { Envelope } from './rules.ts';
-
-/** What all sessions of a milter share. */
-export interface MilterCore {
-  readonly keyrings: KeyringLookup;
-  readonly settings: DecisionSettings;
-  readonly onFailure: OnFailure;
-  readonly signer: MessageSigner;
-  readonly clock: Clock;
-  readonly metrics: MilterMetrics;
-  readonly log: MilterLog;
-  /** Octets of header fields kept of one message. */
-  readonly maxHeaderBytes: number;
-  /** Ask to answer the end of the headers, so that bodies of mail that is not signed are not sent. */
-  readonly answerHeaders: boolean;
-}
-
-/** The socket, as a session sees it. */
-export interface SessionPeer {
-  write(data: Buffer): void;
-  /** Ends the connection after what was written. */
-  end(): void;
-  /** Goes on reading after the session paused. */
-  resume(): void;
-  readonly name: string;
-}
+import { settle } from './settle.ts';
 
 /** Where a message stands. */
 type Stage =
@@ -58,25 +23,6 @@ type Stage =
   /** It is decided without a signature, and the next frame that is answered tells so. */
   | 'decided'
   | 'signing';
-
-interface Message {
-  user: string | null;
-  sender: string;
-  queueId: string | null;
-  outbound: boolean;
-  headers: HeaderField[];
-  headerBytes: number;
-  overflow: boolean;
-  hasher: BodyHasher | null;
-  /** The decision to sign, and the version of the keyrings that it was made by. */
-  signing: Extract<Decision, { kind: 'sign' }> | null;
-  keyringVersion: number;
-  /** What is to be answered, once there is an occasion. */
-  answer: Buffer | null;
-}
-
-/** Fixed cost of keeping a field, beside its octets. */
-const fieldCost = 128;
 
 export class MilterSession implements FrameSink {
   readonly #core: MilterCore;
@@ -180,6 +126,7 @@ export class MilterSession implements FrameSink {
     this.#steps = agreed.steps;
     this.#forgetClient();
     this.#stage = 'idle';
+    this.#message = noMessage;
     this.#peer.write(agreed.answer);
     return true;
   }
@@ -220,7 +167,7 @@ export class MilterSession implements FrameSink {
 
   #mail(data: Buffer): boolean {
     const sender = decodeStrings(data)[0] ?? '';
-    const message = emptyMessage();
+    const message = newMessage();
     message.user = this.#user;
     message.sender = sender.startsWith('<') && sender.endsWith('>') ? sender.slice(1, -1) : sender;
     this.#user = null;
@@ -236,29 +183,9 @@ export class MilterSession implements FrameSink {
       const nul = data.indexOf(0);
       if (nul <= 0) return this.#violation('one of its header fields has no name');
       const end = data.length - (nul < data.length - 1 && data[data.length - 1] === 0 ? 1 : 0);
-      this.#keep(data.toString('latin1', 0, nul), data, nul, end);
+      keepField(this.#message, data, nul, end, (this.#steps & Step.leadingSpace) !== 0, this.#core.maxHeaderBytes);
     }
     return this.#silentOr(Step.silentHeader);
-  }
-
-  #keep(name: string, data: Buffer, nul: number, end: number): void {
-    const message = this.#message;
-    const size = message.headerBytes + end + fieldCost;
-    const limit = this.#core.maxHeaderBytes;
-    if (size > limit) message.overflow = true;
-    if (message.overflow) {
-      // It will not be signed. From alone is kept, to know whether that is a failure.
-      const isFrom = name.length === 4 && name.toLowerCase() === 'from';
-      if (!isFrom || size > 2 * limit) return;
-    }
-    message.headerBytes = size;
-    data[nul] = colon;
-    let raw: Buffer = data.subarray(0, end);
-    if ((this.#steps & Step.leadingSpace) === 0) {
-      // The MTA has taken the space after the colon away, and will write it.
-      raw = Buffer.concat([data.subarray(0, nul + 1), space, data.subarray(nul + 1, end)]);
-    }
-    message.headers.push({ name, raw });
   }
 
   #endOfHeaders(): boolean {
@@ -275,7 +202,7 @@ export class MilterSession implements FrameSink {
       this.#message.hasher = new BodyHasher([this.#core.signer.bodyCanonicalization]);
       this.#stage = 'body';
     } else {
-      this.#message.answer = this.#settle(decision);
+      this.#message.answer = settle(this.#core, () => this.#label(), decision);
       this.#stage = 'decided';
     }
   }
@@ -296,13 +223,14 @@ export class MilterSession implements FrameSink {
     const { signing, keyringVersion } = this.#message;
     const isCurrent = signing !== null && keyringVersion === this.#core.keyrings.version;
     const decision = isCurrent ? signing : this.#decide();
-    if (decision.kind !== 'sign') return this.#messageOver(this.#settle(decision));
+    if (decision.kind !== 'sign') return this.#messageOver(settle(this.#core, () => this.#label(), decision));
     this.#stage = 'signing';
-    void this.#sign(decision);
+    // Never before this returns, so that the reader is paused when it is told to go on.
+    queueMicrotask(() => void this.#sign(decision));
     return false;
   }
 
-  async #sign(decision: Extract<Decision, { kind: 'sign' }>): Promise<void> {
+  async #sign(decision: SigningDecision): Promise<void> {
     const core = this.#core;
     const message = this.#message;
     const keys = decision.plans.length === 1 ? decision.plans[0]?.keys : decision.plans.flatMap((plan) => plan.keys);
@@ -314,7 +242,7 @@ export class MilterSession implements FrameSink {
       if (this.#closed) return;
       const domain = decision.plans[0]?.entry.domain ?? '';
       core.log('error', `Signing for ${domain}: ${error instanceof Error ? error.message : String(error)}`);
-      this.#messageOver(this.#settle({ kind: 'fail', because: 'signing-failed', domain }));
+      this.#messageOver(settle(this.#core, () => this.#label(), { kind: 'fail', because: 'signing-failed', domain }));
       this.#peer.resume();
       return;
     }
@@ -341,40 +269,11 @@ export class MilterSession implements FrameSink {
     return { kind: 'fail', because: 'header-too-large', domain: decision.plans[0]?.entry.domain ?? '' };
   }
 
-  /** Counts and logs what becomes of a message that is not signed; gives the answer. */
-  #settle(decision: Exclude<Decision, { kind: 'sign' }>): Buffer {
-    const { counters } = this.#core.metrics;
-    counters.messages += 1;
-    if (decision.kind === 'fail') {
-      counters.failed[decision.because] += 1;
-      return this.#failure(decision.because, decision.domain);
-    }
-    counters.passed[decision.because] += 1;
-    if (decision.because === 'setting-up' && decision.domain !== null) {
-      this.#core.metrics.sawSettingUp(decision.domain);
-    }
-    return replyAccept;
-  }
-
-  #failure(because: FailureReason, domain: string): Buffer {
-    const { counters } = this.#core.metrics;
-    const { onFailure, log } = this.#core;
-    if (onFailure === 'pass') {
-      counters.passedUnsigned += 1;
-      log('warn', `${this.#label()}: passed unsigned, for the settings say so: ${because} for ${domain}`);
-      return replyAccept;
-    }
-    if (onFailure === 'reject') counters.rejected += 1;
-    else counters.tempfailed += 1;
-    const { code, status, text } = failureReply(because, domain, onFailure);
-    log('warn', `${this.#label()}: answered ${code} ${status} ${text}`);
-    return replyCode(code, status, text);
-  }
-
   /** The message is decided, or was taken back by the MTA. */
   #messageOver(answer?: Buffer): boolean {
     this.#stage = 'idle';
     this.#message = noMessage;
+    this.#user = null;
     if (answer !== undefined) this.#send(answer);
     if (!this.#draining) return true;
     this.#end();
@@ -422,25 +321,4 @@ export class MilterSession implements FrameSink {
     this.closed();
     this.#peer.end();
   }
-}
-
-const colon = 0x3a;
-/** Stands between two messages; never written to. */
-const noMessage: Message = emptyMessage();
-const space = Buffer.from(' ');
-
-function emptyMessage(): Message {
-  return {
-    user: null,
-    sender: '',
-    queueId: null,
-    outbound: false,
-    headers: [],
-    headerBytes: 0,
-    overflow: false,
-    hasher: null,
-    signing: null,
-    keyringVersion: -1,
-    answer: null,
-  };
 }

@@ -8,10 +8,10 @@ import type { KeyringBook } from '../keyring-book.ts';
 import type { SelfTest, Signer } from '../signer.ts';
 import { type Outcome, speakMilter } from './client.ts';
 import type { ClientMessage } from './client-frames.ts';
+import type { MilterCore } from './core.ts';
 import { silentLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { serveStream } from './serve-stream.ts';
-import type { MilterCore } from './session.ts';
 
 /** `keyrings` must be what the milter of this core signs by. */
 export function createMilterSigner(options: {
