@@ -101,6 +101,30 @@ describe.skipIf(!needMailPath())('Postfix with the standalone milter', () => {
     );
   });
 
+  test('messages of every shape verify after Postfix has handled them', async () => {
+    path.reset();
+    const from = `From: =?utf-8?q?J=C3=BCrgen?= \t(shape) <shape@${domain}>\n`;
+    const shapes = [
+      `${from}\n`,
+      `${from}Subject: no end of line\n\nlast line`,
+      `${from}Subject:\n folded\n\tand folded again  \nX-Empty:\nto: Reader <reader@sink.test>\n\ntrailing blanks \t \n\n\n\n`,
+      `${from}Subject: dots\n\n.\n..\n.a line that begins with a dot\n`,
+      `${from}Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n\u00fc\u20ac\u{1f511} \n`,
+      `${from}Subject: long\nX-Long: ${'word '.repeat(180)}\n\n${'x'.repeat(950)}\n`,
+      `Received: from a\nReceived: from b\n${from}Subject: one\nSubject: two\n\n${'a line of a large body\n'.repeat(8000)}`,
+    ];
+    for (const [index, shape] of shapes.entries()) {
+      writeFileSync(dir.join(`shape-${index}`), shape);
+      const sent = await path.sendOne(['--data', `@${dir.join(`shape-${index}`)}`]);
+      expect(sent.code, sent.stdout).toBe(0);
+      await path.postfix.sendmail(shape, `shape@${domain}`, 'reader@sink.test');
+    }
+    await waitFor(() => path.tally.delivered === 2 * shapes.length, { what: 'every message to arrive' });
+    await path.settle();
+    const { unsigned, withoutRsa, withoutEd25519, failures } = path.tally;
+    expect([unsigned, withoutRsa, withoutEd25519, ...failures]).toEqual([0, 0, 0]);
+  });
+
   test('mail of domains that are not in the keyring passes as it is', async () => {
     path.reset();
     const sent = await path.sendOne(['--from', 'somebody@elsewhere.test']);

@@ -20,6 +20,8 @@ export interface PostfixServer extends AsyncDisposable {
   log(): string;
   /** Messages that have been taken and not delivered yet. */
   queued(): Promise<number>;
+  /** Hands a message in on the machine itself, as cron and scripts do: through `sendmail`, past the SMTP server. */
+  sendmail(message: string, from: string, to: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -52,6 +54,9 @@ export async function startPostfix(options: PostfixOptions): Promise<PostfixServ
       queued: async () => {
         const listing = await runOk('postqueue', ['-c', config, '-j']);
         return listing.split('\n').filter((line) => line !== '').length;
+      },
+      sendmail: async (message, from, to) => {
+        await runOk('sendmail', ['-C', config, '-i', '-f', from, to], { input: message, env: { MAIL_CONFIG: config } });
       },
       stop,
       [Symbol.asyncDispose]: stop,
