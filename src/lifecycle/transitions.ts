@@ -24,7 +24,7 @@ export function mayEnterFrom(state: KeyState): boolean {
   return state === 'standby' || state === 'retiring';
 }
 
-/** It was in a keyring once, so there may be mail that it signed. */
+/** It was in a keyring once (ours, or somebody's before it was imported), so there may be mail that it signed. */
 export function hasBeenActive(key: KeyView): boolean {
-  return key.enteredGeneration !== null;
+  return key.enteredGeneration !== null || key.imported;
 }

@@ -1,6 +1,6 @@
 /** Reports of the world: what was made, written, seen, loaded and signed. Facts are taken whatever they say. */
 import type { Applied } from '../apply.ts';
-import { findKey } from '../facts.ts';
+import { findKey, isPipeline } from '../facts.ts';
 import { newKey } from '../new-domain.ts';
 import type { Condition, KeyView, Outcome, SignerView, Snapshot } from '../types.ts';
 import { addCondition, changeKey, changeSigner, dropConditions } from './change.ts';
@@ -102,7 +102,7 @@ function proved(snapshot: Snapshot, key: KeyView, proof: NonNullable<KeyView['pr
     const provedSince = sameQuestion ? (key.provedSince ?? proof.at) : proof.at;
     return { snapshot: changeKey(snapshot, key.id, { proof, provedSince }) };
   }
-  const waitsForCache = key.state === 'created' || key.state === 'published' || key.state === 'standby';
+  const waitsForCache = !key.imported && isPipeline(key);
   const speaksAgainst = proof.verdict !== 'unreachable';
   return {
     snapshot: changeKey(snapshot, key.id, {
@@ -178,7 +178,8 @@ function applyToSigner(
     };
   }
   const { generation } = report;
-  if (generation > snapshot.domain.generation) return { snapshot, refused: 'unknown-generation' };
+  if (!Number.isSafeInteger(generation)) return { snapshot, refused: 'unknown-generation' };
+  if (generation > snapshot.domain.generation) return { snapshot: overtake(snapshot, generation) };
   if (generation === signer.acknowledgedGeneration) {
     return signer.retry === null
       ? { snapshot, refused: 'already-so' }
@@ -186,6 +187,18 @@ function applyToSigner(
   }
   return {
     snapshot: acknowledge(snapshot, signerId, { acknowledgedGeneration: generation, acknowledgedAt: at }),
+  };
+}
+
+/**
+ * A signer has a keyring that this store never made: the store was put back from a backup. No signer would take less than it
+ * has, so the store goes on from there, and counts on nothing that signers acknowledged before.
+ */
+function overtake(snapshot: Snapshot, generation: number): Snapshot {
+  return {
+    ...snapshot,
+    domain: { ...snapshot.domain, generation: generation + 1 },
+    signers: snapshot.signers.map((signer) => ({ ...signer, acknowledgedGeneration: 0, acknowledgedAt: null })),
   };
 }
 

@@ -6,6 +6,7 @@ import { type Look, standingSince } from './look.ts';
 import { type Judged, matches, type Need } from './stream.ts';
 
 export function planActivation(look: Look, judged: Judged): void {
+  enterImported(look, judged);
   const open = judged.needs.filter((need) => isPermitted(look, judged, need));
   if (open.length === 0) return;
   const choices = open.map((need) => choose(look, judged, need));
@@ -56,6 +57,22 @@ export function awaitsApproval(judged: Judged): boolean {
   return judged.active.some((key) => judged.due.has(key.id) && (key.enteredGeneration ?? 0) > approved);
 }
 
+/**
+ * An imported key has been signing already, somewhere: it becomes active as soon as its record is proved, in addition to
+ * what is there; if that makes too many, one leaves by the rules, with an overlap.
+ */
+function enterImported(look: Look, judged: Judged): void {
+  for (const key of judged.pipeline) {
+    if (!key.imported || key.state !== 'standby' || isSpoiled(key)) continue;
+    if (!isPermitted(look, judged, { spec: { ...key, count: 1 }, missing: 1, cause: 'first' })) continue;
+    if (look.snapshot.domain.kind === 'shadow') continue;
+    if (faultOfEntering(look.snapshot, key, look.policy, look.now, look.guards) === null) {
+      look.enter.push(key.id);
+      look.changeReasons.push('the imported key is proved');
+    } else if (isSeen(key)) look.wantProof.add(key.id);
+  }
+}
+
 interface Choice {
   readonly need: Need;
   /** Keys that may enter now. */
@@ -80,7 +97,7 @@ function choose(look: Look, judged: Judged, need: Need): Choice {
 function candidatesFor(judged: Judged, need: Need): readonly KeyView[] {
   const fit = judged.keys.filter((key) => matches(key, need.spec) && !isSpoiled(key));
   const standby = fit
-    .filter((key) => key.state === 'standby')
+    .filter((key) => key.state === 'standby' && !key.imported)
     .toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
   if (need.cause !== 'rollback' && judged.stream.heldSince === null) return standby;
   const retiring = fit

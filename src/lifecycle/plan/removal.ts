@@ -1,6 +1,6 @@
 /** A domain that leaves: its keys go without successors, by the same waits; when nothing is left, it is forgotten. */
 
-import { findStream, isPipeline, policyOf } from '../facts.ts';
+import { findStream, policyOf } from '../facts.ts';
 import { frozenAt } from '../freeze.ts';
 import { faultOfWithdrawal } from '../rules.ts';
 import type { Look } from './look.ts';
@@ -17,7 +17,7 @@ export function planRemoval(look: Look): void {
     if (key.state === 'active') {
       look.leave.push(key.id);
       look.changeReasons.push('the domain is being removed');
-    } else if (isPipeline(key) || faultOfWithdrawal(snapshot, key, 'revoked', look.policy, look.guards) === null) {
+    } else if (faultOfWithdrawal(snapshot, key, 'revoked', look.policy, look.guards) === null) {
       look.decision({ kind: 'move', keyId: key.id, to: 'revoked', why: 'the domain is being removed' });
     }
   }

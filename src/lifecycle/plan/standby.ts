@@ -43,7 +43,7 @@ function requiredWait(judged: Judged, key: KeyView): number {
 }
 
 function keepStocked(look: Look, judged: Judged, spec: KeySpec): void {
-  const have = judged.pipeline.filter((key) => matches(key, spec) && !isSpoiled(key));
+  const have = judged.pipeline.filter((key) => matches(key, spec) && !isSpoiled(key) && !key.imported);
   const wanted = wantedOf(look, judged, spec);
   const need = judged.needs.find((n) => n.spec === spec);
   const mayMake = !judged.paused || need?.cause === 'emergency';
@@ -69,8 +69,13 @@ function wantedOf(look: Look, judged: Judged, spec: KeySpec): number {
   if (spec.count === 0) return 0;
   const need = judged.needs.find((n) => n.spec === spec);
   const missing = need?.missing ?? 0;
-  if (need?.cause === 'first') return missing + policy.standby;
+  if (need?.cause === 'first') return Math.max(0, missing - importedOf(judged, spec)) + policy.standby;
   return Math.max(policy.standby, missing, dueSoon(look, judged, spec));
+}
+
+/** Imported keys enter by themselves; a first key need not be made beside them. */
+function importedOf(judged: Judged, spec: KeySpec): number {
+  return judged.pipeline.filter((key) => key.imported && matches(key, spec) && !isSpoiled(key)).length;
 }
 
 /** Active keys whose turn comes within the time that a new key needs to become standby. */
@@ -90,6 +95,7 @@ function dueSoon(look: Look, judged: Judged, spec: KeySpec): number {
 function dropSpoiled(look: Look, judged: Judged): void {
   for (const key of judged.pipeline) {
     if (isSpoiled(key)) drop(look, key, 'it was compromised before its first use');
+    else if (key.imported) continue;
     else if (!judged.policy.keys.some((spec) => spec.count > 0 && matches(key, spec)) && !isBlocked(judged))
       drop(look, key, 'the policy has no use for its kind');
   }

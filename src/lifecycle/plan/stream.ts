@@ -81,7 +81,9 @@ function dueKeys(look: Look, stream: StreamView, policy: Policy, active: readonl
   }
   for (const spec of policy.keys) {
     const fit = active.filter((key) => matches(key, spec) && !due.has(key.id));
-    const oldestFirst = fit.toSorted((a, b) => (a.enteredGeneration ?? 0) - (b.enteredGeneration ?? 0));
+    const oldestFirst = fit.toSorted(
+      (a, b) => Number(b.imported) - Number(a.imported) || (a.enteredGeneration ?? 0) - (b.enteredGeneration ?? 0),
+    );
     for (const key of oldestFirst.slice(0, Math.max(0, fit.length - spec.count))) due.set(key.id, 'surplus');
   }
   return due;

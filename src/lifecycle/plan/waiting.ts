@@ -9,6 +9,8 @@ import type { Look } from './look.ts';
 export function waitOf(look: Look, key: KeyView): number | null {
   const policy = policyOf(findStream(look.snapshot, key.stream), look.policy);
   if (key.ownership === 'external') return null;
+  // It may have signed somewhere until it was given up.
+  if (isPipeline(key) && key.imported && look.snapshot.domain.removingAt !== null) return policy.overlap;
   if (isPipeline(key)) return presentWait(key, policy);
   if (key.state === 'retiring') return policy.overlap;
   if (key.state === 'revoked' && hasBeenActive(key)) return policy.tombstone;
@@ -31,6 +33,8 @@ export function planWaits(look: Look): void {
 function runs(look: Look, key: KeyView, wait: number): boolean {
   const last = look.snapshot.domain.lastLookAt;
   if (last === null) return true;
+  const { removingAt } = look.snapshot.domain;
+  if (isPipeline(key) && key.imported && removingAt !== null) return removingAt <= last;
   if (key.state === 'retiring') {
     return (
       (key.retiredAt ?? 0) <= last &&

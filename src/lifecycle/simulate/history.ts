@@ -42,6 +42,8 @@ export type Incident =
   | { readonly kind: 'crash'; readonly at: number; readonly after: number; readonly back: number }
   /** A second instance plans now and acts later, on what it knew. */
   | { readonly kind: 'twin'; readonly at: number; readonly delay: number }
+  /** Somebody changes a record behind our back on every server. Only in histories with vandals: no rule can prevent the harm. */
+  | { readonly kind: 'vandal'; readonly at: number; readonly key: number; readonly leaves: 'revoked' | 'absent' }
   /** The signer restarts: with what it had acknowledged, or empty (it then defers mail until it is given a keyring). */
   | { readonly kind: 'signer-restart'; readonly at: number; readonly signer: number; readonly empty: boolean };
 
@@ -78,6 +80,18 @@ export function makeHistory(seed: number, years: number, hardship = 1): History 
     incidents.push({ kind: 'command', at: random.between(0, end), command: { kind: 'remove-domain' } });
   incidents.sort((a, b) => a.at - b.at);
   return { seed, policy, servers, signers, negativeTtl, length, calm, incidents };
+}
+
+/** The same with vandals, who may break mail; what is asked of such histories is recovery. */
+export function makeVandalHistory(seed: number, years: number): History {
+  const history = makeHistory(seed, years);
+  const random = seeded(seed ^ 0x0bad);
+  const end = history.length - history.calm;
+  const vandals = Array.from({ length: random.whole(1, 8) }, (): Incident => {
+    const leaves = random.chance(0.3) ? 'revoked' : 'absent';
+    return { kind: 'vandal', at: random.between(0, end), key: random.whole(0, 7), leaves };
+  });
+  return { ...history, incidents: [...history.incidents, ...vandals].toSorted((a, b) => a.at - b.at) };
 }
 
 function realPolicy(random: Random): Policy {

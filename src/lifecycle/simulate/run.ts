@@ -174,7 +174,7 @@ export function run(history: History, options: RunOptions = {}): Run {
     if (signer === undefined || signer.forsaken) return;
     for (const id of message.keyIds) {
       const key = snapshot.keys.find((k) => k.id === id);
-      if (key === undefined || key.compromisedAt !== null) continue;
+      if (key === undefined || key.compromisedAt !== null || world.vandalised.has(id)) continue;
       counts.verified++;
       const found = random.pick(world.resolvers).find(key.selector, t);
       if (found !== 'key')
@@ -202,6 +202,15 @@ export function run(history: History, options: RunOptions = {}): Run {
       case 'twin': {
         const planned = plan(snapshot, policy, t + offset, guards);
         agenda.at(t + incident.delay, { kind: 'twin', version, planned });
+        return;
+      }
+      case 'vandal': {
+        const standing = snapshot.keys.filter((key) => key.written?.kind === 'key' && key.state !== 'removed');
+        const key = standing[incident.key % Math.max(1, standing.length)];
+        if (key === undefined) return;
+        world.vandalised.add(key.id);
+        for (let server = 0; server < history.servers; server++)
+          world.servers.write(server, key.selector, { kind: incident.leaves, ttl: 3600 }, t);
         return;
       }
       case 'signer-restart':
@@ -288,6 +297,8 @@ export function run(history: History, options: RunOptions = {}): Run {
         const selector = `old${imported}`;
         for (let server = 0; server < history.servers; server++)
           world.servers.write(server, selector, { kind: 'key', ttl: 3600 }, BEGIN - DAY * 400);
+        // Its old system goes on signing with it until now; from here on its mail is on its way.
+        world.lastUse.set(id, at - offset);
         const key = { id, stream, selector, algorithm: 'rsa', bits: 2048, publicKey: id, ownership: 'ours' } as const;
         return [{ kind: 'key-imported', at, key }];
       }

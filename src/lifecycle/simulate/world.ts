@@ -32,6 +32,8 @@ export interface World {
   readonly keyrings: Map<number, ReadonlyMap<string, readonly string[]>>;
   /** When a key was last used by any signer that counts (true time). */
   readonly lastUse: Map<string, number>;
+  /** Keys whose records somebody touched behind our back: what becomes of their mail is not our doing. */
+  readonly vandalised: Set<string>;
   readonly troubles: (Trouble & { readonly until: number })[];
   /** Does what the step says, as far as troubles let it; answers what the program hears, null where it hears nothing. */
   carryOut(step: Step, store: Snapshot, t: number, clock: number): Outcome | null;
@@ -51,6 +53,7 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
     signers: new Map(),
     keyrings: new Map([[0, new Map()]]),
     lastUse: new Map(),
+    vandalised: new Set(),
     troubles: [],
     later: [],
     violation: null,
@@ -233,6 +236,7 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
     for (const id of [...(world.keyrings.get(generation)?.values() ?? [])].flat()) {
       const key = store.keys.find((k) => k.id === id);
       if (key === undefined || before.has(id) || signer.forsaken || key.compromisedAt !== null) continue;
+      if (world.vandalised.has(id)) continue;
       judgeFirstUse(key, t);
     }
   }
