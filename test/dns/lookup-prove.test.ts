@@ -247,13 +247,17 @@ describe('finding the servers', () => {
   test('remembers what it found: a fleet on the same servers costs few questions', async () => {
     const { resolver, prover, serve } = await world(delegation);
     const many = Array.from({ length: 200 }, (_, i) => `k${i}._domainkey.${apex}`);
-    for (const address of ['127.0.0.2', '127.0.0.3', '127.0.0.4', '::1'])
-      await serve(address, serves(...many.map((each) => txt(each, value))));
+    const servers: FakeServer[] = [];
+    for (const address of ['127.0.0.2', '127.0.0.3', '127.0.0.4', '::1']) {
+      servers.push(await serve(address, serves(...many.map((each) => txt(each, value)))));
+    }
     await prover.prove(many[0] ?? '', key);
     const before = resolver.queries.length;
     const proofs = await Promise.all(many.map((each) => prover.prove(each, key)));
     expect(proofs.every(({ verdict }) => verdict === 'seen')).toBe(true);
     expect(resolver.queries.length).toBe(before);
+    const soas = servers.flatMap(({ queries }) => queries.filter(({ questions }) => questions[0]?.type === 'SOA'));
+    expect(soas).toHaveLength(1);
   });
 
   test('a name server without an address counts, for others may know one', async () => {
@@ -333,6 +337,24 @@ describe('finding the servers', () => {
     }
     const asked = new Set(registry.queries.map(({ questions }) => questions[0]?.name));
     expect([...asked]).toEqual(['one.test']);
+  });
+
+  test('a referral is believed about addresses in its own zone alone', async () => {
+    const { prover, port, serve } = await world([
+      soa('test'),
+      soa(apex),
+      ns(apex, `ns1.${apex}`),
+      a(`ns1.${apex}`, '127.0.0.2'),
+      a('ns.other.net', '127.0.0.3'),
+    ]);
+    const cut = `_domainkey.${apex}`;
+    await serve('127.0.0.2', (query, transport) => {
+      if (!query.questions[0]?.name.endsWith(cut)) return serves()(query, transport);
+      return reply(query, { authorities: [ns(cut, 'ns.other.net')], additionals: [a('ns.other.net', '127.0.0.9')] });
+    });
+    await serve('127.0.0.3', table([soa(cut), txt(name, value)], { apex: cut }));
+    const proof = await prover.prove(name, key);
+    expect(proof.answers.map(({ address, verdict }) => [address, verdict])).toEqual([[`127.0.0.3:${port}`, 'seen']]);
   });
 
   test('where there is nobody to ask it says so', async () => {

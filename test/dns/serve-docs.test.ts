@@ -31,7 +31,7 @@ type Configure = (
 
 const knot: Configure = (folder, port, primary) => {
   mkdirSync(`${folder}/db`, { recursive: true });
-  const own = `server:\n  rundir: ${folder}\n  listen: 127.0.0.1@${port}\nlog:\n  - target: stderr\n    any: info\ndatabase:\n  storage: ${folder}/db\n  journal-db-max-size: 32M\n  timer-db-max-size: 8M\n  kasp-db-max-size: 8M\n`;
+  const own = `template:\n  - id: default\n    storage: ${folder}\nserver:\n  rundir: ${folder}\n  listen: 127.0.0.1@${port}\nlog:\n  - target: stderr\n    any: info\ndatabase:\n  storage: ${folder}/db\n  journal-db-max-size: 32M\n  timer-db-max-size: 8M\n  kasp-db-max-size: 8M\n`;
   return { text: own + block('knot.conf', primary), args: ['-c', `${folder}/secondary.conf`] };
 };
 const nsd: Configure = (folder, port, primary) => {
@@ -78,8 +78,12 @@ for (const [title, command, debianPackage, configure] of programs) {
       onTestFinished(() => secondary.stop());
       await untilServed(secondary, apex);
       const prover = createProver({ resolvers: [], zones: [{ apex, servers: [`127.0.0.1:${port}`] }] });
-      const proved = (value: string) => async (): Promise<boolean> =>
-        (await prover.prove(name, { kind: 'key', value })).verdict === 'seen';
+      const proved = (value: string) => async (): Promise<boolean> => {
+        const proof = await prover.prove(name, { kind: 'key', value });
+        // Told by waitFor when time is up.
+        if (proof.verdict !== 'seen') throw new Error(JSON.stringify(proof));
+        return true;
+      };
       await waitFor(proved('v=DKIM1; p=AA'), { what: 'the first record' });
       zones.set(name, { value: 'v=DKIM1; p=BB', ttl: 60 });
       await waitFor(proved('v=DKIM1; p=BB'), { what: 'the changed record', within: 15_000 });

@@ -112,7 +112,7 @@ describe('TCP', () => {
   });
 
   test('a client that does not read holds up only itself, in little memory, and not for ever', async () => {
-    const { port, server } = await start({ tcp: { idle: 1500 } });
+    const { port, server } = await start({ tcp: { idle: 5000 } });
     const slow = await connect(port);
     slow.socket.pause();
     const frame = frameMessage(query(names[0] ?? ''));
@@ -121,9 +121,16 @@ describe('TCP', () => {
     const other = await connect(port);
     other.socket.write(frame);
     await waitFor(() => other.messages.length === 1, { what: 'the answer to another client' });
-    await sleep(200);
-    // 40,000 requests were sent; those that the server has read are few, for their answers wait in bounded buffers.
-    expect(server.statistics().tcpRequests).toBeLessThan(40_000);
+    let last = -1;
+    const resting = async (): Promise<boolean> => {
+      await sleep(500);
+      const before = last;
+      last = server.statistics().tcpRequests;
+      return last === before;
+    };
+    await waitFor(resting, { what: 'the server to read no further' });
+    // 40,000 requests were sent; those that the server has read are fewer, for their answers wait in bounded buffers.
+    expect(last).toBeLessThan(40_000);
     await waitFor(() => slow.closed() || server.statistics().connections <= 1, {
       what: 'the slow client to be dropped',
       within: 15_000,
@@ -153,6 +160,35 @@ describe('TCP', () => {
     odd.socket.write(frameMessage(query(names[1] ?? '', 78)));
     await waitFor(() => odd.messages.length === 2, { what: 'an answer afterwards' });
     expect(errors).toEqual([]);
+  });
+
+  test('answers reach a client that has finished sending and reads late', async () => {
+    const { port } = await start({ transfers: () => ({ networks: ['127.0.0.1'] }) });
+    const { socket, messages, closed } = await connect(port);
+    const axfr = encodeMessage(createMessage({ questions: [{ name: 'example.test', type: 'AXFR', class: 'IN' }] }));
+    socket.pause();
+    for (let i = 0; i < 12; i += 1) socket.write(frameMessage(axfr));
+    socket.end();
+    await sleep(300);
+    socket.resume();
+    await waitFor(() => closed(), { what: 'the connection to end' });
+    const records = messages.flatMap(({ answers }) => answers);
+    expect(records).toHaveLength(12 * (names.length + 3));
+    expect(records.filter(({ type }) => type === 'SOA')).toHaveLength(24);
+  });
+
+  test('a secondary transfers by its address, but not where it has a key', async () => {
+    const key = { name: 'transfer.example', algorithm: 'hmac-sha256', secret: Buffer.alloc(32, 1) } as const;
+    // Nobody listens there: this is about who may ask.
+    const secondary = { address: '127.0.0.1', port: 9 };
+    const open = await start({ transfers: () => ({ secondaries: [secondary] }) });
+    const keyed = await start({ keys: [key], transfers: () => ({ secondaries: [{ ...secondary, key }] }) });
+    const transfer = (port: number, tsig = {}): Promise<readonly unknown[]> =>
+      transferZone('example.test', { address: '127.0.0.1', port, timeoutMs: 20_000, ...tsig });
+    expect(await transfer(open.port)).toHaveLength(names.length + 2);
+    await expect(transfer(keyed.port)).rejects.toThrow(/REFUSED/);
+    const tsig = { tsig: { key, now: () => Math.floor(Date.now() / 1000) } };
+    expect(await transfer(keyed.port, tsig)).toHaveLength(names.length + 2);
   });
 
   test('a large transfer is whole while the zone changes under it', async () => {

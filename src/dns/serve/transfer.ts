@@ -11,10 +11,8 @@ const BATCH = 15_000;
 /** The records of the answer to an AXFR question: the SOA, everything else, the SOA again. */
 export function* axfrRecords(zone: Zone): Generator<ResourceRecord> {
   yield zone.soa;
-  // NS first: a second SOA right after the first would make an IXFR answer of it (RFC 1995 section 4).
-  const own = [...zoneRecords(zone)];
-  yield* own.filter(({ type }) => type === 'NS');
-  yield* own.filter(({ type }) => type !== 'NS');
+  // There is an NS record at least: a second SOA right after the first would make an IXFR answer of it (RFC 1995 section 4).
+  yield* zoneRecords(zone);
   yield zone.soa;
 }
 
