@@ -194,6 +194,18 @@ describe('the pool', () => {
     expect((await store.counts()).keys.created).toBe(1);
   });
 
+  test('gives a pair to no key with another public half', async () => {
+    await using store = await openMemoryStore();
+    await store.pool.put({ ...kind, ...edPair() });
+    const reserved = await store.pool.reserve(kind, 100, 1_000);
+    const { version, snapshot } = await add(store, plainSnapshot(name));
+    const after: Snapshot = { ...snapshot, keys: [plainKey('k', { publicKey: edPair().publicKey })] };
+    const secrets = [{ keyId: 'k', from: 'pool', reservation: reserved?.reservation ?? '' }] as const;
+    const result = await store.commit({ name, version }, { before: snapshot, after, events: [], secrets });
+    expect(result).toStrictEqual({ kind: 'stale', why: 'pool' });
+    expect(await store.pool.size(kind)).toBe(1);
+  });
+
   test('offers a pair again whose reservation ended, and takes no false pair', async () => {
     await using store = await openMemoryStore();
     await store.pool.put({ ...kind, ...edPair() });
