@@ -91,9 +91,8 @@ async function serve(connection: Connection, respond: ConnectionOptions['respond
   const { socket } = connection;
   const address = plainAddress(socket.remoteAddress ?? '0.0.0.0');
   const reader = new StreamReader();
-  // A slow client holds up only itself: nothing is read while its answers wait. The iterator must not destroy the socket
-  // when the client has sent its last request: there may be answers on the way.
-  for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+  // A slow client holds up only itself: nothing is read while its answers wait.
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
     for (const request of reader.push(chunk)) {
       connection.lastProgress = performance.now();
       const response = respond(request, address);
