@@ -19,7 +19,7 @@ export function benchMessage(domain: string, bodyOctets: number): ClientMessage 
       ['References', ' <CAF+abcdefghijklmnopqrstuvwxyz0123456789@mail.example.net>'],
       ['User-Agent', ' Mozilla Thunderbird'],
       ['MIME-Version', ' 1.0'],
-      ['Content-Type', ' text/plain; charset=UTF-8; format=flowed'],
+      ['Content-Type', ' text/plain; charset=UTF-8'],
       ['Content-Transfer-Encoding', ' 8bit'],
       ['Content-Language', ' en-GB'],
     ],
@@ -28,7 +28,7 @@ export function benchMessage(domain: string, bodyOctets: number): ClientMessage 
 }
 
 const words =
-  'The quarter went well on the whole, though two of the regions were behind what had been planned for them in spring. '.split(
+  'The quarter went well on the whole, though two of the regions were behind what had been planned for them in spring.'.split(
     ' ',
   );
 
@@ -42,7 +42,7 @@ function text(octets: number): Buffer {
       out += `${line}\r\n${i % 50 === 0 ? '\r\n' : ''}`;
       line = '';
     }
-    line += `${word} `;
+    line += line === '' ? word : ` ${word}`;
   }
   return Buffer.from(`${out.slice(0, octets - 2)}\r\n`, 'latin1');
 }
