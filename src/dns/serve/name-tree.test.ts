@@ -5,7 +5,7 @@ import { editTree, emptyTree, findName, namesOf } from './name-tree.ts';
 const apex = 'example.test';
 const label = fc.constantFrom('a', 'b');
 const name = fc.array(label, { maxLength: 3 }).map((labels) => [...labels, apex].join('.'));
-const edit = fc.tuple(name, fc.option(fc.integer(), { freq: 1 }));
+const edit = fc.tuple(name, fc.option(fc.integer(), { freq: 3 }));
 
 /** What must be there, worked out the slow way: every name with a value, and every name between it and the apex. */
 function expected(values: ReadonlyMap<string, number>): Map<string, number | null> {
