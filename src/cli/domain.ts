@@ -14,6 +14,7 @@ export function domainCommand(context: CommandContext): Command {
   command.addCommand(listCommand(context));
   command.addCommand(showCommand(context));
   command.addCommand(importCommand(context));
+  command.addCommand(streamCommand(context));
   command.addCommand(removeCommand(context));
   command.addCommand(wakeCommand(context));
   return command;
@@ -220,6 +221,34 @@ function importCommand(context: CommandContext): Command {
       );
     },
   );
+}
+
+function streamCommand(context: CommandContext): Command {
+  const command = new Command('add-stream')
+    .description(
+      'Add a stream, such as a newsletter, with selectors of its own. Which mail belongs to it is told by milter.streams in the configuration; until its first keys sign, its mail is signed as "default".',
+    )
+    .argument('<domain>')
+    .argument('<stream>')
+    .option('--policy <name>', "a named policy whose settings it takes over (default: the domain's policy)")
+    .option('--dry-run', 'show what would happen, do nothing', false);
+  withExamples(command, [['keyturn domain add-stream example.com newsletter', 'keys of its own for the newsletter']]);
+  return command.action(async (given: string, stream: string, options: { policy?: string; dryRun: boolean }) => {
+    await using session = await openSession(context, command);
+    const { snapshot } = await requireDomain(session.store, given);
+    const { name } = snapshot.domain;
+    if (!/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/.test(stream))
+      throw usage(`"${stream}" is not a name for a stream: lower-case letters, digits and hyphens, at most 32`);
+    const policy = options.policy === undefined ? null : await session.store.policy(options.policy);
+    if (options.policy !== undefined && policy === null) throw usage(`there is no policy "${options.policy}"`);
+    const { addStream } = await import('../control/operations.ts');
+    const done = accept(
+      await addStream(session.operator, name, stream, policy),
+      `adding the stream ${stream} to ${name}`,
+    );
+    const what = `The stream ${stream} of ${name}`;
+    await printNext(context.terminal, session, done, options.dryRun ? `${what} would be added.` : `${what} is added.`);
+  });
 }
 
 function removeCommand(context: CommandContext): Command {

@@ -40,14 +40,15 @@ function showCommand(context: CommandContext): Command {
   withExamples(command, [['keyturn key show example.com kt20261124rsa1', 'record and proof']]);
   return command.action(async (given: string, selector: string) => {
     await using session = await openSession(context, command);
-    const { snapshot } = await requireDomain(session.store, given);
+    const { snapshot, policy } = await requireDomain(session.store, given);
     const key = snapshot.keys.find((candidate) => candidate.selector === selector);
     if (key === undefined)
       throw usage(
         `${snapshot.domain.name} has no key with the selector "${selector}"; "keyturn key list ${snapshot.domain.name}" shows those there are`,
       );
-    const [{ recordName, recordText }, proofs] = await Promise.all([
+    const [{ recordName, recordText }, { recordInstructions }, proofs] = await Promise.all([
       import('../control/records.ts'),
+      import('../dns/publish/instructions.ts'),
       session.store.proofs(key.id),
     ]);
     const name = recordName(key.selector, snapshot.domain.name);
@@ -57,7 +58,13 @@ function showCommand(context: CommandContext): Command {
       return printJson(terminal, { domain: snapshot.domain.name, ...key, record: { name, value }, proofs });
     const paint = painter(terminal);
     terminal.out(`${paint('bold', name)}  ${keyKind(key)}, ${key.state}, stream ${key.stream}\n\n`);
-    terminal.out(value === null ? 'No record: the key is removed.\n' : `${value}\n`);
+    if (value === null) terminal.out('No record: the key is removed.\n');
+    else {
+      const ttl = key.written?.ttl ?? policy.ttl;
+      const { zoneFile, strings } = recordInstructions({ name, desired: { value, ttl }, ours: [] });
+      terminal.out(`As a line of a zone file:\n${zoneFile}\n\nAs one string:\n${value}\n`);
+      if (strings.length > 1) terminal.out(`\nIn strings of at most 255 bytes:\n${strings.join('\n')}\n`);
+    }
     const latest = proofs[0];
     if (latest === undefined) return terminal.out('\nNot asked for in DNS yet.\n');
     terminal.out(

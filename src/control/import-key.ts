@@ -66,6 +66,6 @@ export async function importKey(operator: Operator, wanted: KeyToImport): Promis
     if (added.kind === 'added') return { ...added, kind: 'done', key: { algorithm, bits }, warnings };
     if (added.kind === 'no-such-policy') return added;
   }
-  const result = await operate(operator, wanted.domain, (_domain, now) => outcome(now), secrets);
+  const result = await operate(operator, wanted.domain, (_domain, now) => [outcome(now)], secrets);
   return result.kind === 'done' ? { ...result, key: { algorithm, bits }, warnings } : result;
 }

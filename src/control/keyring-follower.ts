@@ -78,6 +78,6 @@ export function followKeyrings(
     }
     const { generation } = delivery;
     if (generation === 0) return;
-    await operate(operator, domain, (_domain, at) => ({ kind: 'acknowledged', at, signerId: signer.id, generation }));
+    await operate(operator, domain, (_domain, at) => [{ kind: 'acknowledged', at, signerId: signer.id, generation }]);
   }
 }

@@ -33,6 +33,9 @@ export interface LookContext {
 
 /** A domain that still has work after so many rounds goes to the end of the queue, so that others get their turn. */
 const maxRounds = 12;
+/** How long a domain rests whose steps all came to nothing by a fault of ours, or whose plan a rule refused; milliseconds. */
+const faultPause = 5000;
+const roundsPause = 100;
 
 /** Looks at the claimed domain until nothing is left to do now, then gives it back. Throws only what the store throws. */
 export async function look(claimed: Claim, context: LookContext): Promise<void> {
@@ -40,6 +43,7 @@ export async function look(claimed: Claim, context: LookContext): Promise<void> 
   let claim = claimed;
   let results: Results = noResults;
   let round = 0;
+  let barren = false;
   while (true) {
     const stored = await store.snapshot(claim.name);
     if (stored === null) return;
@@ -58,13 +62,15 @@ export async function look(claimed: Claim, context: LookContext): Promise<void> 
     const { decisions, effects, forget } = sort(planned.steps, world);
     const decided = decide(reported.snapshot, stored, planned, decisions, now, reconcilerActor, log);
     const last = ++round >= maxRounds;
-    const rest = effects.length === 0 && decided.taken === 0;
+    const faulty = barren || decided.taken < decisions.length;
+    const rest = (effects.length === 0 || barren) && decided.taken === 0;
     const release = rest || forget || last;
+    const soonest = now + (faulty ? faultPause : rest ? 0 : roundsPause);
     const change: Change = {
       before: stored.snapshot,
       after: forget ? null : decided.snapshot,
       events: [...reported.events, ...decided.events, ...(forget ? [forgetEvent(claim.name, now)] : [])],
-      nextLookAt: rest ? Math.ceil(planned.nextLookAt) : now,
+      nextLookAt: rest ? Math.max(Math.ceil(planned.nextLookAt), soonest) : release ? soonest : now,
       proofs: results.proofs.filter(({ keyId }) => has(decided.snapshot, keyId)),
       secrets: results.secrets.filter(({ keyId }) => has(decided.snapshot, keyId)),
       destroy: results.destroy,
@@ -91,6 +97,7 @@ export async function look(claimed: Claim, context: LookContext): Promise<void> 
     if (renewed === null) return;
     claim = renewed;
     results = await performAll(effects, { ...stored, snapshot: decided.snapshot }, context);
+    barren = results.outcomes.length === 0;
   }
 }
 

@@ -3,6 +3,7 @@
  * sender to try again, one that met a milter without keys would not know that mail goes out unsigned.
  */
 import type { Clock } from '../lifecycle/clock.ts';
+import type { Keyring } from '../signers/keyring.ts';
 import { createKeyringBook } from '../signers/keyring-book.ts';
 import { type MilterServer, startMilter } from '../signers/milter/server.ts';
 import { createMilterSigner } from '../signers/milter/signer.ts';
@@ -25,16 +26,7 @@ export async function startMilterRole(
   { store, clock, log }: { readonly store: Store; readonly clock: Clock; readonly log: Log },
 ): Promise<MilterRole> {
   const keyrings = createKeyringBook();
-  for await (const stored of store.keyrings()) {
-    try {
-      keyrings.put(toKeyring(stored));
-    } catch (error) {
-      // Without its keys the domain's mail is put off, not passed: an empty keyring that must sign says so to the milter.
-      log.error('keyring-not-loaded', { domain: stored.domain, error: errorText(error) });
-      const streams = Object.fromEntries(stored.streams.map(({ name }) => [name, []]));
-      keyrings.put({ domain: stored.domain, generation: stored.generation, mustSign: stored.mustSign, streams });
-    }
-  }
+  for await (const keyring of loadKeyrings(store, log)) keyrings.put(keyring);
   const server = await startMilter({
     listen: config.listen,
     keyrings,
@@ -49,4 +41,32 @@ export async function startMilterRole(
   });
   const signer = createMilterSigner({ id, keyrings, core: server.core });
   return { signer, server, stop: () => server.stop() };
+}
+
+/** Every keyring. Where some cannot be opened they are gone through one by one, so that a damaged key costs its own domain only. */
+async function* loadKeyrings(store: Store, log: Log): AsyncGenerator<Keyring> {
+  try {
+    for await (const stored of store.keyrings()) yield toKeyring(stored);
+    return;
+  } catch (error) {
+    log.error('keyrings-not-loaded', { error: errorText(error) });
+  }
+  let after: string | null = null;
+  do {
+    const page: Awaited<ReturnType<Store['listDomains']>> = await store.listDomains(
+      { kind: 'mail' },
+      { limit: 1000, after },
+    );
+    for (const { name, generation, firstActiveAt } of page.items) {
+      try {
+        const stored = await store.keyring(name);
+        if (stored !== null) yield toKeyring(stored);
+      } catch (error) {
+        // Without its keys the domain's mail is put off, never passed: that is what an empty keyring that must sign tells the milter.
+        log.error('keyring-not-loaded', { domain: name, error: errorText(error) });
+        yield { domain: name, generation, mustSign: firstActiveAt !== null, streams: { default: [] } };
+      }
+    }
+    after = page.next;
+  } while (after !== null);
 }

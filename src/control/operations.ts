@@ -28,18 +28,18 @@ export type OperationResult =
 /** Attempts against other writers; each lost race means that somebody else got on. */
 const attempts = 50;
 
-/** Carries out one operation on a domain. `outcome` is made from the domain as it is, again after each lost race. */
+/** Carries out one operation on a domain, all of it or nothing. Its outcomes are made from the domain as it is, again after each lost race. */
 export async function operate(
   { store, clock, actor, dryRun = false }: Operator,
   name: string,
-  outcome: (domain: StoredDomain, now: number) => Outcome,
+  outcomes: (domain: StoredDomain, now: number) => readonly Outcome[],
   secrets: readonly NewSecret[] = [],
 ): Promise<OperationResult> {
   for (let attempt = 0; attempt < attempts; attempt++) {
     const stored = await store.snapshot(name);
     if (stored === null) return { kind: 'unknown-domain' };
     const now = clock.now();
-    const { snapshot, events, refused } = fold(stored.snapshot, [outcome(stored, now)], actor);
+    const { snapshot, events, refused } = fold(stored.snapshot, outcomes(stored, now), actor);
     const refusal = refused[0];
     if (refusal !== undefined) return { kind: 'refused', why: refusal.why };
     if (dryRun) return { kind: 'done', snapshot, policy: stored.policy };
@@ -62,7 +62,22 @@ export type Mark = OperatorOutcome extends infer Each
 
 /** {@link operate} for the operations that are one mark of the lifecycle. */
 export function mark(operator: Operator, name: string, given: Mark): Promise<OperationResult> {
-  return operate(operator, name, (_domain, at) => ({ ...given, at }) as OperatorOutcome);
+  return operate(operator, name, (_domain, at) => [{ ...given, at } as OperatorOutcome]);
+}
+
+/** Adds a stream; the signers that sign the domain's default stream sign it as well. */
+export function addStream(
+  operator: Operator,
+  name: string,
+  stream: string,
+  policy: Policy | null,
+): Promise<OperationResult> {
+  return operate(operator, name, ({ snapshot }, at) => [
+    { kind: 'stream-added', at, stream, policy },
+    ...snapshot.signers
+      .filter((signer) => signer.streams.includes('default') && !signer.streams.includes(stream))
+      .map(({ id, streams }): Outcome => ({ kind: 'signer-added', at, signerId: id, streams: [...streams, stream] })),
+  ]);
 }
 
 export type AddDomainResult =
