@@ -69,6 +69,15 @@ describe('the tree is tidy', () => {
     expect(guilty.map(({ name }) => name)).toEqual([]);
   });
 
+  test('every program that tests ask for comes with a package that CI installs', () => {
+    const installed = files.find(({ name }) => name === 'scripts/test/debian-packages')?.text.split('\n') ?? [];
+    const asked = files
+      .filter(({ name }) => name.endsWith('.ts'))
+      .flatMap(({ text }) => [...text.matchAll(/\bneed\('[^']+', '([^']+)'\)/g)].map((match) => match[1] ?? ''));
+    expect(asked.length).toBeGreaterThan(10);
+    expect([...new Set(asked)].filter((name) => !installed.includes(name))).toEqual([]);
+  });
+
   test('the rules find what they forbid', () => {
     const samples: Readonly<Record<string, string>> = {
       'unfinished work': '// TODO later',

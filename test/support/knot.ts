@@ -33,6 +33,9 @@ function configuration(options: DnsServerOptions, dir: TempDir, port: number): s
     '  udp-workers: 1',
     '  tcp-workers: 1',
     '  background-workers: 1',
+    // Half a second by default, after which a reader on a busy machine is cut off.
+    '  tcp-io-timeout: 10000',
+    '  tcp-remote-io-timeout: 10000',
     'log:',
     '  - target: stderr',
     '    any: info',
