@@ -2,9 +2,10 @@
 import { apply } from './apply.ts';
 import { explain } from './explain.ts';
 import { findKey } from './facts.ts';
+import { idealOutcomes } from './ideal.ts';
 import { looked, plan } from './plan.ts';
 import type { Policy } from './policy.ts';
-import type { KeyState, Outcome, Snapshot, Step } from './types.ts';
+import type { KeyState, Snapshot, Step } from './types.ts';
 
 export interface DatedEvent {
   /** Epoch milliseconds. */
@@ -73,36 +74,6 @@ export function timeline(snapshot: Snapshot, policy: Policy, from: number, to: n
 const NOBODY = { stream: null, keyId: null, selector: null, state: null } as const;
 /** Conditions that are part of the plan, not of the moment. */
 const DATED_CONDITIONS: ReadonlySet<string> = new Set(['approval-awaited', 'frozen', 'no-signer', 'rotation-held']);
-
-/** What each step comes to when all goes well. */
-function idealOutcomes(step: Step, at: number, made: number, negativeTtl: number): readonly Outcome[] {
-  switch (step.kind) {
-    case 'create-key': {
-      const { stream, selector, algorithm, bits } = step;
-      return [
-        { kind: 'key-created', at, key: { id: `future-${made}`, stream, selector, algorithm, bits, publicKey: '' } },
-      ];
-    }
-    case 'write-record':
-      return [{ kind: 'record-written', at, keyId: step.keyId, record: step.record, ttl: step.ttl }];
-    case 'prove': {
-      const proof = { at, expected: step.expected, verdict: 'seen', serversAsked: 1, serversAgreeing: 1 } as const;
-      return [{ kind: 'proved', keyId: step.keyId, proof: { ...proof, ttl: 300, negativeTtl } }];
-    }
-    case 'move':
-      return [{ kind: 'moved', at, keyId: step.keyId, to: step.to }];
-    case 'change-active':
-      return [{ kind: 'active-changed', at, enter: step.enter, leave: step.leave }];
-    case 'deliver':
-      return [{ kind: 'acknowledged', at, signerId: step.signerId, generation: step.generation }];
-    case 'self-test':
-      return [{ kind: 'signature-seen', at, signerId: step.signerId, keyId: step.keyId }];
-    case 'destroy-private-key':
-      return [{ kind: 'private-key-destroyed', at, keyId: step.keyId }];
-    case 'forget-domain':
-      return [];
-  }
-}
 
 function changesBetween(before: Snapshot, after: Snapshot, at: number, step: Step): readonly DatedEvent[] {
   if (before.keys === after.keys) return [];
