@@ -1,6 +1,8 @@
 /** Proofs against servers that are right, stale, lying, silent or broken, each for its verdict. */
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
+import { parseConfig } from '../../src/control/config/load.ts';
 import { type Proof, summarize } from '../../src/dns/lookup/proof.ts';
 import { createProver, type Prover, type ProverOptions } from '../../src/dns/lookup/prove.ts';
 import type { ResourceRecord } from '../../src/dns/wire/message.ts';
@@ -517,4 +519,12 @@ describe('resolvers', () => {
       detail: expect.stringContaining('DNSSEC'),
     });
   });
+});
+
+test('the configuration of docs/proof.md is one, and its servers can be asked', () => {
+  const page = readFileSync(new URL('../../docs/proof.md', import.meta.url), 'utf8');
+  const block = page.split('```keyturn.yaml\n')[1]?.split('\n```')[0] ?? '';
+  const { mode, resolvers, zones } = parseConfig(block, 'keyturn.yaml').proof;
+  expect([mode, resolvers.length, zones.length]).toEqual(['authoritative', 1, 1]);
+  expect(() => createProver({ mode, resolvers, zones })).not.toThrow();
 });

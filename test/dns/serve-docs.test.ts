@@ -1,6 +1,7 @@
 /** The secondaries' lines of docs/dns-server.md, run as they stand but for addresses and folders. */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { parseConfig } from '../../src/control/config/load.ts';
 import { createProver } from '../../src/dns/lookup/prove.ts';
 import { createAuthoritativeServer } from '../../src/dns/serve/server.ts';
 import { createZoneStore } from '../../src/dns/serve/zone-store.ts';
@@ -48,6 +49,17 @@ const programs = [
   ['NSD', 'nsd', 'nsd', nsd],
   ['BIND', 'named', 'bind9', bind],
 ] as const;
+
+test("the page's configuration is one", () => {
+  const blocks = page
+    .split('```keyturn.yaml\n')
+    .slice(1)
+    .map((part) => part.split('\n```')[0] ?? '');
+  expect(blocks).toHaveLength(2);
+  const config = parseConfig(blocks.join('\n'), 'keyturn.yaml');
+  expect(config.dns.zones.map((zone) => zone.apex)).toEqual([apex]);
+  expect(config.publishers).toMatchObject([{ kind: 'builtin', zones: ['customer.example'] }]);
+});
 
 for (const [title, command, debianPackage, configure] of programs) {
   describe.skipIf(!need(command, debianPackage))(`the page's lines for ${title}`, () => {

@@ -6,6 +6,7 @@ import {
   parseKeyRecord,
 } from '../../dkim/key-record.ts';
 import { nameKey } from '../wire/name.ts';
+import { endpointText } from './endpoint.ts';
 import type { ServerAnswer } from './proof.ts';
 import type { Look, Prover } from './prove.ts';
 
@@ -68,7 +69,10 @@ export async function inspect(
   return {
     domain: key,
     apex: apex.kind === 'found' ? apex.apex : null,
-    servers: (zone?.servers ?? []).map(({ host, address }) => ({ server: host ?? address, address })),
+    servers: (zone?.servers ?? []).map((server) => {
+      const address = endpointText(server);
+      return { server: server.host ?? address, address };
+    }),
     selectors: looks.map((look, index) => reportSelector(selectors[index] ?? '', look)),
     problems: [...(apex.kind === 'failed' ? [apex.message] : []), ...lost],
   };
