@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { globSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
@@ -67,6 +67,18 @@ describe('the tree is tidy', () => {
         !(/(\.test\.ts$|^tests?\/.*(rfc|vectors|fixtures))/.test(name) && /\bRFC\b/.test(text)),
     );
     expect(guilty.map(({ name }) => name)).toEqual([]);
+  });
+
+  test('links between documents lead somewhere', () => {
+    const dead = files
+      .filter(({ name }) => name.endsWith('.md'))
+      .flatMap(({ name, text }) =>
+        [...text.matchAll(/\]\((?![a-z]+:|#)([^)#\s]+)/g)]
+          .map((match) => join(dirname(name), match[1] ?? ''))
+          .filter((target) => !existsSync(join(root, target)))
+          .map((target) => `${name}: ${target}`),
+      );
+    expect(dead).toEqual([]);
   });
 
   test('every program that tests ask for comes with a package that CI installs', () => {
