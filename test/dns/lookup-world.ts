@@ -2,6 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import {
   createMessage,
   decodeMessage,
@@ -12,6 +13,11 @@ import {
 } from '../../src/dns/wire/message.ts';
 import { nameKey } from '../../src/dns/wire/name.ts';
 import { frameMessage, StreamReader } from '../../src/dns/wire/stream.ts';
+
+/** Containers may have no IPv6, not even a loopback address: there the tests have IPv4 in both parts. */
+export const hasIPv6 = Object.values(networkInterfaces()).some((list) =>
+  list?.some(({ address }) => address === '::1'),
+);
 
 /** The answer to a question; bytes go as they are; null: silence. */
 export type Behaviour = (query: Message, transport: 'udp' | 'tcp') => Message | Uint8Array | null;

@@ -4,6 +4,7 @@ import { type AuthoritativeServer, createAuthoritativeServer } from '../../src/d
 import { createZoneStore } from '../../src/dns/serve/zone-store.ts';
 import { need } from '../support/need.ts';
 import { runOk } from '../support/processes.ts';
+import { hasIPv6 } from './lookup-world.ts';
 
 const secret = Buffer.alloc(32, 5);
 const zones = createZoneStore([
@@ -27,10 +28,7 @@ let server: AuthoritativeServer;
 beforeAll(async () => {
   server = await createAuthoritativeServer({
     zones,
-    listen: [
-      { address: '127.0.0.1', port: 0 },
-      { address: '::1', port: 0 },
-    ],
+    listen: [{ address: '127.0.0.1', port: 0 }, ...(hasIPv6 ? [{ address: '::1', port: 0 }] : [])],
     keys: [{ name: 'transfer.example', algorithm: 'hmac-sha256', secret }],
   });
 });
@@ -70,7 +68,7 @@ describe.skipIf(!need('dig', 'bind9-dnsutils'))('dig', () => {
   const soa = 'IN SOA ns1.example.test. dns\\.admin.example.test. 77 3600 300 1209600 20';
 
   test('gets a key with authority, over IPv4 and IPv6, with the letters as it asked', async () => {
-    for (const at of ['@127.0.0.1', '@::1']) {
+    for (const at of hasIPv6 ? ['@127.0.0.1', '@::1'] : ['@127.0.0.1']) {
       const { status, flags, answers } = await dig(at, 'S1._DomainKey.example.TEST', 'TXT');
       expect(status).toBe('NOERROR');
       expect(flags).toEqual(['qr', 'aa', 'rd']);
