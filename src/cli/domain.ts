@@ -92,7 +92,7 @@ function listCommand({ terminal, ...rest }: CommandContext): Command {
     const page = await session.store.listDomains(filter, { limit, after: options.after ?? null });
     if (session.json) return printJson(terminal, { domains: page.items, next: page.next });
     if (page.items.length === 0) {
-      terminal.out('No domains. Add the first with: keyturn domain add example.com\n');
+      terminal.out(`No domains in ${session.loaded.dataFolder}. Add the first with: keyturn domain add example.com\n`);
       return;
     }
     const paint = painter(terminal);

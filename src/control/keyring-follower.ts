@@ -2,6 +2,7 @@
  * Follows changes of keyrings that other processes decided, by reading on in the journal: a signer gets the current keyring and
  * acknowledges it, whoever looks at the domain. Where this process looks at the domain itself, there is nothing left to do here.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../lifecycle/clock.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
@@ -10,6 +11,8 @@ import type { Log } from './log.ts';
 import { mark, operate } from './operations.ts';
 
 const pageSize = 1000;
+/** Domains gone through at a stretch at the start: mail is signed between two stretches. */
+const stretch = 100;
 
 /** One turn: what has changed since the last one. The first turn only finds the end of the journal, for every keyring was loaded before it. */
 export function followKeyrings(
@@ -46,7 +49,7 @@ export function followKeyrings(
     do {
       const page: Awaited<ReturnType<Store['listDomains']>> = await store.listDomains(
         { kind: 'mail' },
-        { limit: pageSize, after },
+        { limit: stretch, after },
       );
       const domains = await store.snapshots(page.items.map(({ name }) => name));
       for (const [name, { snapshot }] of domains) {
@@ -55,6 +58,7 @@ export function followKeyrings(
         if (!settled && snapshot.domain.removingAt === null) await catchUp(name);
       }
       after = page.next;
+      await setImmediate();
     } while (after !== null);
   }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { generateKeyPair, publicKeyData } from '../dkim/key-pair.ts';
 import type { Proof } from '../dns/lookup/proof.ts';
+import { recordInstructions } from '../dns/publish/instructions.ts';
 import type { Publisher, PublishResult, RecordChange } from '../dns/publish/publisher.ts';
 import { defaultPolicy, type Policy } from '../lifecycle/policy.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
@@ -287,6 +288,36 @@ describe('a look', () => {
     const snapshot = await scene.until((s) => s.conditions.some(({ reason }) => reason === 'write-failed'));
     const fault = snapshot.conditions.find(({ reason }) => reason === 'write-failed');
     expect(fault?.message).toContain('a fault of the program');
+  });
+
+  test('whose records a person sets by hand goes on by itself once they are there, and again once they are gone', async () => {
+    await add();
+    /** What the person has been asked for and has not done yet. */
+    const asked = new Map<string, string | null>();
+    scene.publish = (change) => {
+      const value = change.desired?.value ?? null;
+      if ((scene.records.get(change.name) ?? null) !== value) asked.set(change.name, value);
+      return { kind: 'waiting', instructions: recordInstructions(change) };
+    };
+    const obey = () => {
+      for (const [at, value] of asked) value === null ? scene.records.delete(at) : scene.records.set(at, value);
+      asked.clear();
+    };
+    const waiting = await scene.until(
+      (s) => s.conditions.filter(({ reason }) => reason === 'record-waiting').length === 2,
+    );
+    expect(waiting.conditions.find(({ reason }) => reason === 'record-waiting')?.message).toContain(
+      'IN TXT "v=DKIM1; k=ed25519; p=',
+    );
+    obey();
+    const signing = await scene.until(ready);
+    expect(signing.conditions.filter(({ reason }) => reason === 'record-waiting')).toEqual([]);
+    await mark(scene.operator, name, { kind: 'rotation-requested', stream: 'default' });
+    await scene.until((s) => {
+      if (asked.size > 0) obey();
+      return ready(s) && count(s, 'removed') === 1;
+    });
+    expect(scene.records.size).toBe(2);
   });
 
   test('lets no key leave while the signer does not acknowledge: both keys sign on', async () => {
