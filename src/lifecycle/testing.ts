@@ -76,6 +76,7 @@ export function newLife(
       life.happen(looked(next, life.now));
       for (const step of next.steps) {
         life.steps.push({ at: life.now, step });
+        if (step.kind === 'forget-domain') return;
         if (step.kind === 'create-key') made++;
         const outcomes = life.answer(step, life.now, life.snapshot) ?? idealOutcomes(step, life.now, made, 300);
         for (const outcome of outcomes) life.happen(outcome);

@@ -3,10 +3,11 @@ import { isSeen, isSpoiled, signersOf } from '../facts.ts';
 import { faultOfEntering, isPastNegativeCaches } from '../rules.ts';
 import type { KeyView } from '../types.ts';
 import { type Look, standingSince } from './look.ts';
-import { type Judged, matches, type Need } from './stream.ts';
+import { type Judged, matches, type Need, returning } from './stream.ts';
 
 export function planActivation(look: Look, judged: Judged): void {
   enterImported(look, judged);
+  bringBack(look, judged);
   const open = judged.needs.filter((need) => isPermitted(look, judged, need));
   if (open.length === 0) return;
   const choices = open.map((need) => choose(look, judged, need));
@@ -27,7 +28,6 @@ export function planActivation(look: Look, judged: Judged): void {
 
 const WHY: Readonly<Record<Need['cause'], string>> = {
   emergency: 'a key was compromised',
-  rollback: 'the rotation was rolled back',
   failover: "an active key's record is not as it should be",
   planned: 'the rotation is due',
   first: 'the first keys are ready',
@@ -38,7 +38,6 @@ export function isPermitted(look: Look, judged: Judged, need: Need): boolean {
   if (signersOf(look.snapshot, judged.stream.name).length === 0) return false;
   switch (need.cause) {
     case 'emergency':
-    case 'rollback':
       return true;
     case 'failover':
       return !judged.paused;
@@ -73,6 +72,16 @@ function enterImported(look: Look, judged: Judged): void {
   }
 }
 
+/** A rollback: the keys that were replaced come back, whatever is paused or frozen, for a person wanted it so. */
+function bringBack(look: Look, judged: Judged): void {
+  for (const key of returning(judged)) {
+    if (faultOfEntering(look.snapshot, key, look.policy, look.now, look.guards) === null) {
+      look.enter.push(key.id);
+      look.changeReasons.push('the rotation was rolled back');
+    } else if (isSeen(key) || key.proof === null) look.wantProof.add(key.id);
+  }
+}
+
 interface Choice {
   readonly need: Need;
   /** Keys that may enter now. */
@@ -93,17 +102,11 @@ function choose(look: Look, judged: Judged, need: Need): Choice {
   return { need, ready, stale };
 }
 
-/** The oldest standby key first. In a rollback, and while its hold lasts, the key that left last comes back before any new one. */
+/** The oldest standby key first. Imported keys come by themselves. */
 function candidatesFor(judged: Judged, need: Need): readonly KeyView[] {
-  const fit = judged.keys.filter((key) => matches(key, need.spec) && !isSpoiled(key));
-  const standby = fit
-    .filter((key) => key.state === 'standby' && !key.imported)
+  return judged.pipeline
+    .filter((key) => key.state === 'standby' && !key.imported && matches(key, need.spec) && !isSpoiled(key))
     .toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
-  if (need.cause !== 'rollback' && judged.stream.heldSince === null) return standby;
-  const retiring = fit
-    .filter((key) => key.state === 'retiring')
-    .toSorted((a, b) => (b.leftGeneration ?? 0) - (a.leftGeneration ?? 0));
-  return [...retiring, ...standby];
 }
 
 /** Kinds that are due together change together; but one that is not ready does not hold the others up for ever. */

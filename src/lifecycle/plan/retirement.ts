@@ -5,7 +5,7 @@ import { checkLeaving, faultOfWithdrawal, isHealthy } from '../rules.ts';
 import type { KeyView } from '../types.ts';
 import { quick } from '../waits.ts';
 import { type Look, standingSince } from './look.ts';
-import { type Due, type Judged, matches } from './stream.ts';
+import { type Due, type Judged, matches, returning } from './stream.ts';
 
 export function planRetirement(look: Look, judged: Judged): void {
   planLeaving(look, judged);
@@ -42,7 +42,7 @@ const LEAVES: Readonly<Record<Due, string>> = {
 function mayGo(look: Look, judged: Judged, key: KeyView, due: Due): boolean {
   if (due === 'compromised') return true;
   const blocked = judged.paused || judged.frozen !== null;
-  if (due === 'rejected') return isReplaced(look, judged, key);
+  if (due === 'rejected') return !returning(judged).some((back) => back.algorithm === key.algorithm);
   if (due === 'broken') return !judged.paused && isReplaced(look, judged, key) && isBrokenForGood(look, judged, key);
   if (blocked || judged.stream.heldSince !== null) return false;
   return isReplaced(look, judged, key);
@@ -92,7 +92,8 @@ function planRevocation(look: Look, judged: Judged): void {
   for (const key of judged.keys) {
     if (key.state !== 'retiring') continue;
     // The key that a rollback still has to bring back stays, however long that takes.
-    if (key.compromisedAt === null && (judged.paused || judged.frozen !== null || isWantedBack(judged, key))) continue;
+    if (key.compromisedAt === null && (judged.paused || judged.frozen !== null || returning(judged).includes(key)))
+      continue;
     if (faultOfWithdrawal(look.snapshot, key, 'revoked', look.policy, look.guards) !== null) continue;
     look.decision({
       kind: 'move',
@@ -101,12 +102,4 @@ function planRevocation(look: Look, judged: Judged): void {
       why: key.compromisedAt === null ? 'no mail that it signed is on its way any more' : 'it was compromised',
     });
   }
-}
-
-function isWantedBack(judged: Judged, key: KeyView): boolean {
-  return (
-    !isSpoiled(key) &&
-    judged.needs.some((need) => need.cause === 'rollback' && matches(key, need.spec)) &&
-    judged.active.some((active) => active.rejectedAt !== null)
-  );
 }

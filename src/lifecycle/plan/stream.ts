@@ -1,7 +1,8 @@
 /** What a stream should be and is: which of its active keys are due and why, what is missing, and what stands in the way. */
-import { findStream, isPipeline, isSpoiled, policyOf, spread } from '../facts.ts';
+import { isPipeline, isSpoiled, policyOf, spread } from '../facts.ts';
 import { type Frozen, frozenAt } from '../freeze.ts';
 import type { KeySpec, Policy } from '../policy.ts';
+import { isPastNegativeCaches } from '../rules.ts';
 import type { KeyView, StreamView } from '../types.ts';
 import { clamp } from '../waits.ts';
 import type { Look } from './look.ts';
@@ -13,7 +14,7 @@ export type Due = 'compromised' | 'rejected' | 'broken' | 'policy' | 'requested'
 export interface Need {
   readonly spec: KeySpec;
   readonly missing: number;
-  readonly cause: 'emergency' | 'rollback' | 'failover' | 'planned' | 'first';
+  readonly cause: 'emergency' | 'failover' | 'planned' | 'first';
 }
 
 export interface Judged {
@@ -41,7 +42,7 @@ export function judge(look: Look, stream: StreamView): Judged {
     active,
     pipeline: keys.filter(isPipeline),
     due,
-    needs: needsOf(look, stream, policy, active, due),
+    needs: needsOf(look, policy, active, due),
     paused: look.snapshot.domain.pausedAt !== null || stream.pausedAt !== null,
     frozen: frozenAt(policy, look.now),
   };
@@ -91,7 +92,6 @@ function dueKeys(look: Look, stream: StreamView, policy: Policy, active: readonl
 
 function needsOf(
   look: Look,
-  stream: StreamView,
   policy: Policy,
   active: readonly KeyView[],
   due: ReadonlyMap<string, Due>,
@@ -101,25 +101,35 @@ function needsOf(
   for (const spec of policy.keys) {
     const fit = active.filter((key) => matches(key, spec) && !due.has(key.id)).length;
     const missing = spec.count - fit;
-    if (missing > 0) needs.push({ spec, missing, cause: causeOf(look, stream, spec, active, due) });
+    if (missing > 0) needs.push({ spec, missing, cause: causeOf(spec, active, due) });
   }
   return needs;
 }
 
-function causeOf(
-  look: Look,
-  stream: StreamView,
-  spec: KeySpec,
-  active: readonly KeyView[],
-  due: ReadonlyMap<string, Due>,
-): Need['cause'] {
+function causeOf(spec: KeySpec, active: readonly KeyView[], due: ReadonlyMap<string, Due>): Need['cause'] {
   if (active.length === 0) return 'first';
   const reasons = new Set<Due | undefined>();
   for (const key of active) if (key.algorithm === spec.algorithm) reasons.add(due.get(key.id));
   if (reasons.has('compromised')) return 'emergency';
-  if (reasons.has('rejected')) return 'rollback';
   if (reasons.has('broken')) return 'failover';
-  // No healthy key of any kind is left: whatever this kind is, it is needed now.
-  if (active.every((key) => isSpoiled(key)) && findStream(look.snapshot, stream.name) !== undefined) return 'emergency';
+  // No key of any kind can be relied upon: whatever this kind is, it is needed now.
+  if (active.every((key) => key.compromisedAt !== null)) return 'emergency';
   return 'planned';
+}
+
+/**
+ * The keys that a rollback has yet to bring back: those that left when, or after, the rejected ones entered. One whose record has
+ * been away meanwhile cannot come back: resolvers may remember that.
+ */
+export function returning(judged: Judged): readonly KeyView[] {
+  const rejected = judged.active.filter((key) => key.rejectedAt !== null);
+  if (rejected.length === 0) return [];
+  const firstIn = Math.min(...rejected.map((key) => key.enteredGeneration ?? 0));
+  return judged.keys.filter(
+    (key) =>
+      key.state === 'retiring' &&
+      !isSpoiled(key) &&
+      (key.leftGeneration ?? 0) >= firstIn &&
+      (key.proof === null || isPastNegativeCaches(key)),
+  );
 }
