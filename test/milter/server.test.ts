@@ -272,6 +272,25 @@ describe('stopping', () => {
     expect(milter.server.metrics.counters.signed).toBe(2);
   });
 
+  it('answers the message on its way, and nothing that was sent behind it', async () => {
+    const milter = await runningMilter([keyring('example.com', 1, [rsa])]);
+    using client = await connectMilter(milter.socket);
+    await client.connectClient('127.0.0.1');
+    const frames = messageSegments(message('joe@example.com'), client.agreed.steps).map(({ bytes }) => bytes);
+    client.write(Buffer.concat([...frames, ...frames, ...frames]));
+    await waitFor(() => milter.server.metrics.counters.messages > 0, { every: 0, what: 'the first to be signed' });
+    await milter.server.stop(20_000);
+    const { signed, openConnections, protocolErrors } = milter.server.metrics.counters;
+    expect(signed).toBeGreaterThan(0);
+    expect(signed).toBeLessThanOrEqual(3);
+    expect({ openConnections, protocolErrors }).toEqual({ openConnections: 0, protocolErrors: 0 });
+    for (let i = 0; i < signed; i++) {
+      expect((await client.next())?.data.toString('latin1')).toContain('DKIM-Signature');
+      expect((await client.next())?.command).toBe(0x63);
+    }
+    expect(await client.next()).toBeNull();
+  });
+
   it('does not wait longer than it was told for one that never ends', async () => {
     const milter = await runningMilter([example]);
     using client = await connectMilter(milter.socket);

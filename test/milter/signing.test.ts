@@ -104,6 +104,13 @@ describe('a connection', () => {
     expect(await client.deliver(sent)).toMatchObject({ added: [] });
   });
 
+  it.each([null, '::1', '127.1.2.3'])('of the client %s on this machine is outbound', async (address) => {
+    await using milter = await runningMilter([example]);
+    using client = await connectMilter(milter.socket);
+    await client.connectClient(address);
+    expect(await client.deliver(message('joe@example.com'))).toMatchObject({ added: [{}, {}] });
+  });
+
   it('signs the next message by the keyring that came since, with no reconnection', async () => {
     await using milter = await runningMilter([example]);
     using client = await connectMilter(milter.socket);

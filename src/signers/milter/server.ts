@@ -96,18 +96,21 @@ export async function startMilter(options: MilterOptions): Promise<MilterServer>
     stopping = true;
     const closed = listeners.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve())));
     await Promise.all(listeners.map(({ remove }) => remove()));
+    const gone = [...connections.keys()].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
     for (const session of connections.values()) session.drain();
     const timer = setTimeout(() => {
       for (const socket of connections.keys()) socket.destroy();
     }, grace);
-    await Promise.all(closed);
+    await Promise.all([...closed, ...gone]);
     clearTimeout(timer);
   }
 
   try {
     for (const text of options.listen) {
       const endpoint = parseEndpoint(text);
-      const server = createServer({ noDelay: true }, (socket) => accept(socket, endpoint));
+      // Without keep-alive an MTA's host that vanished would hold its connections for hours.
+      const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
+      const server = createServer(socketOptions, (socket) => accept(socket, endpoint));
       const remove = await open(server, endpoint, options);
       // After listening, errors are of accepting (no more file handles): the next connection may do better.
       server.on('error', (error) => core.log('error', `Accepting on ${text}: ${error.message}`));

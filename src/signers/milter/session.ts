@@ -65,6 +65,7 @@ export class MilterSession implements FrameSink {
   }
 
   frame(command: number, data: Buffer): boolean {
+    if (this.#closed) return false;
     if (!this.#negotiated && command !== Command.negotiate && command !== Command.quit) {
       return this.#violation('it began without negotiating');
     }
@@ -111,9 +112,10 @@ export class MilterSession implements FrameSink {
   }
 
   bodyEnd(): boolean {
+    if (this.#closed) return false;
     if (!this.#negotiated) return this.#violation('it began without negotiating');
     if (this.#stage === 'header') this.#headersOver();
-    return this.#closed ? false : this.#answerAt(Step.silentBody);
+    return this.#answerAt(Step.silentBody);
   }
 
   #negotiate(data: Buffer): boolean {
