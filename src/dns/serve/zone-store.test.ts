@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import { changesSince } from './history.ts';
-import { createZone, ZoneError, zoneRecords } from './zone.ts';
+import { createZone, recordsAt, ZoneError, zoneRecords } from './zone.ts';
 import { createZoneStore } from './zone-store.ts';
 
 const settings = { apex: 'Example.TEST', nameServers: ['ns1.example.test', 'ns2.example.net'] };
@@ -64,6 +64,19 @@ test('a zone that is replaced by a newer one tells secondaries what differs, by 
   ]);
   expect(changesSince(other, 7)).toHaveLength(2);
   expect(changesSince(zones.addZone({ ...settings, serial: 3, records: [a] }), 10)).toBeNull();
+});
+
+test('records at the apex come and go beside SOA and NS', () => {
+  const zones = createZoneStore([settings]);
+  const types = (): string[] => [
+    ...(recordsAt(zones.current().get('example.test') ?? expect.fail('no zone'), 'example.test')?.keys() ?? []),
+  ];
+  expect(zones.set('example.test', { value: 'v=spf1 -all', ttl: 60 })).toMatchObject({ kind: 'changed' });
+  zones.set('a.example.test', { value: 'x', ttl: 60 });
+  expect(types()).toEqual(['SOA', 'NS', 'TXT']);
+  expect(zones.set('example.test', null)).toMatchObject({ kind: 'changed' });
+  expect(types()).toEqual(['SOA', 'NS']);
+  expect(zones.set('example.test', null)).toMatchObject({ kind: 'unchanged' });
 });
 
 test('the zone nearest to the name takes it', () => {

@@ -90,8 +90,8 @@ export function changeZone(zone: Zone, changes: Iterable<NameChange>, serial: nu
     edits.set(at, sets.size === 0 ? null : sets);
   }
   const soa = soaOf(apex, settings, serial);
-  const own = edits.get(apex) ?? withoutOwn(findName(zone.names, apex) ?? new Map());
-  edits.set(apex, new Map([...apexSets(settings, apex, soa), ...own]));
+  const own = edits.has(apex) ? edits.get(apex) : withoutOwn(findName(zone.names, apex) ?? new Map());
+  edits.set(apex, new Map([...apexSets(settings, apex, soa), ...(own ?? [])]));
   return {
     ...zone,
     serial,
