@@ -1,8 +1,8 @@
-import { writeFileSync } from 'node:fs';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { keyturn, keyturnJson, startKeyturn } from '../support/keyturn.ts';
-import { accepts, freePort } from '../support/ports.ts';
 import { type RunningServer, runOk, waitFor } from '../support/processes.ts';
 import { type TempDir, tempDir } from '../support/temp.ts';
 import { domain, type MailPath, needMailPath, openMailPath } from './mail-path.ts';
@@ -14,20 +14,23 @@ interface ShownDomain {
 /** The whole program as an administrator runs it: a configuration file, `keyturn serve`, and commands beside it. */
 describe.skipIf(!needMailPath())('Postfix, BIND and `keyturn serve`', () => {
   let dir: TempDir;
-  let milterPort: number;
+  let socketDir: TempDir;
+  let socket: string;
   let path: MailPath;
   let server: RunningServer;
 
   const show = (): Promise<ShownDomain> => keyturnJson<ShownDomain>(['domain', 'show', domain], { cwd: dir.path });
   const selectors = async (state: string): Promise<string[]> =>
     (await show()).keys.filter((key) => key.state === state).map((key) => key.selector);
-  const serve = (): Promise<RunningServer> =>
-    startKeyturn(['serve'], { cwd: dir.path, ready: () => accepts(milterPort) });
+  const serve = (): Promise<RunningServer> => startKeyturn(['serve'], { cwd: dir.path, ready: () => answers(socket) });
 
   beforeAll(async () => {
     dir = tempDir('rotation');
-    milterPort = await freePort();
-    path = await openMailPath(`inet:127.0.0.1:${milterPort}`);
+    // Postfix comes to the socket as a user of its own, and must be able to walk down to it.
+    socketDir = tempDir('socket');
+    chmodSync(socketDir.path, 0o755);
+    socket = socketDir.join('milter.sock');
+    path = await openMailPath(`unix:${socket}`);
     const { bind, updateKey } = path;
     const server127 = `127.0.0.1:${bind.port}`;
     const configuration = {
@@ -50,7 +53,7 @@ describe.skipIf(!needMailPath())('Postfix, BIND and `keyturn serve`', () => {
       },
       publishers: [{ name: 'bind', kind: 'rfc2136', zones: [domain], servers: [server127], key: updateKey }],
       proof: { zones: [{ apex: domain, servers: [server127] }] },
-      milter: { listen: [`inet:127.0.0.1:${milterPort}`] },
+      milter: { listen: [`unix:${socket}`], socketMode: '666' },
       reconcile: { interval: '250ms' },
       log: { format: 'json' },
     };
@@ -62,6 +65,7 @@ describe.skipIf(!needMailPath())('Postfix, BIND and `keyturn serve`', () => {
     await path?.[Symbol.asyncDispose]();
     await server?.stop();
     dir?.remove();
+    socketDir?.remove();
   });
 
   test('before the first activation mail passes as it was; from then on it is signed', async () => {
@@ -139,3 +143,14 @@ describe.skipIf(!needMailPath())('Postfix, BIND and `keyturn serve`', () => {
 
 const txt = (port: number, selector: string): Promise<string> =>
   runOk('dig', ['+short', '+norecurse', '-p', String(port), '@127.0.0.1', `${selector}._domainkey.${domain}`, 'TXT']);
+
+/** Whether somebody listens on a UNIX socket: the file alone may be left from a process that was killed. */
+const answers = (path: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const client = connect(path);
+    client.once('connect', () => {
+      client.destroy();
+      resolve(true);
+    });
+    client.once('error', () => resolve(false));
+  });
