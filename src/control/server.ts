@@ -1,8 +1,4 @@
 /** `keyturn serve`: the roles of this process, started in the order that keeps the promises, and stopped in the reverse one. */
-import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
-import { createProver } from '../dns/lookup/prove.ts';
 import { loadTsigKey } from '../dns/publish/config.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
@@ -18,13 +14,12 @@ import { createLimit } from './limit.ts';
 import { errorText, type Log } from './log.ts';
 import { type MilterRole, startMilterRole } from './milter-role.ts';
 import { openStore } from './open-store.ts';
-import { choosePublishers } from './publishers.ts';
+import { besideConfig, createWorld } from './real-world.ts';
 import { type Reconciler, startReconciler } from './reconciler.ts';
-import { recordText } from './records.ts';
 import { startRepeating } from './repeating.ts';
+import { collectSignatures, type SignatureCollector } from './signature-collector.ts';
 import { createSignatureLedger } from './signature-ledger.ts';
 import { createWallClockWatch } from './wall-clock-watch.ts';
-import type { World } from './world.ts';
 
 export interface ServerOptions {
   readonly loaded: LoadedConfig;
@@ -54,8 +49,6 @@ export class InstanceTaken extends Error {
 const effectTimeout = 30_000;
 /** The most steps that touch the world at once, over all domains. */
 const effectsAtOnce = 32;
-/** How often a domain is looked at only because its mail is being signed, milliseconds. */
-const signatureWake = 10 * 60_000;
 
 /** @throws InstanceTaken, ConfigError, StoreError, or an Error naming a socket that cannot be opened; nothing is left open then. */
 export async function startServer({ loaded, env, clock, log, onCommit }: ServerOptions): Promise<RunningServer> {
@@ -75,7 +68,8 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
       );
     }
     closers.push(() => lock.release());
-    const owner = `${config.instance}`;
+    // The name is ours alone now: what it still holds, a process held that died.
+    const owner = config.instance;
     await store.releaseOwner(owner);
 
     const dns = config.roles.dns && config.dns.zones.length > 0 ? await startDns(loaded, store, clock, log) : null;
@@ -139,87 +133,6 @@ function startDns({ config, file }: LoadedConfig, store: Store, clock: Clock, lo
   return startDnsRole(config.dns, { store, clock, log, keys });
 }
 
-/** Reads files that the configuration names; relative paths are beside it. */
-function besideConfig(file: string | null): (path: string) => string {
-  return (path) => readFileSync(resolve(file === null ? '.' : dirname(file), path), 'utf8');
-}
-
-function createWorld(
-  { config, file }: LoadedConfig,
-  {
-    store,
-    clock,
-    signers,
-    dns,
-  }: { store: Store; clock: Clock; signers: ReadonlyMap<string, Signer>; dns: DnsRole | null },
-): World {
-  const { mode, resolvers, zones, builtin, timeout } = config.proof;
-  const own = builtin && dns !== null ? config.dns.zones.map(({ apex }) => ({ apex, servers: dns.endpoints })) : [];
-  const prover = createProver({
-    mode,
-    ...(resolvers.length > 0 ? { resolvers } : {}),
-    zones: [...zones, ...own],
-    timeoutMs: timeout,
-    clock,
-  });
-  const publisherOf = choosePublishers({
-    config,
-    store,
-    clock,
-    zoneChanged: async () => dns?.refresh(),
-    readFile: besideConfig(file),
-    findApex: async (name, signal) => {
-      const found = await prover.findApex(name, signal);
-      return found.kind === 'found' ? found.apex : null;
-    },
-  });
-  const keyPairs = createKeyPairSource(store, clock, config.reconcile.keysAhead);
-  return {
-    publisherOf,
-    prove: (name, expected, signal) => prover.prove(name, expected, { signal }),
-    signers,
-    keyPair: keyPairs.take,
-    newKeyId: randomUUID,
-    recordText,
-  };
-}
-
-interface Collector {
-  /** Takes what the signers have seen since the last call. */
-  now(): void;
-  /** The same, and wakes domains whose signatures have not been stored for long. */
-  tick(): Promise<void>;
-}
-
-function collectSignatures(
-  signers: ReadonlyMap<string, Signer>,
-  ledger: ReturnType<typeof createSignatureLedger>,
-  store: Store,
-  clock: Clock,
-): Collector {
-  const woken = new Map<string, number>();
-  const now = () => {
-    for (const signer of signers.values()) {
-      for (const { domain, selector, at } of signer.takeSignaturesSeen?.() ?? []) {
-        ledger.note(domain, { signerId: signer.id, selector, at });
-      }
-    }
-  };
-  return {
-    now,
-    async tick() {
-      now();
-      const at = clock.now();
-      for (const domain of ledger.domains()) {
-        const last = woken.get(domain);
-        if (last !== undefined && at - last < signatureWake && at >= last) continue;
-        woken.set(domain, at);
-        if (last !== undefined) await store.wake(domain, at);
-      }
-    },
-  };
-}
-
 /** What goes on beside the looks; each is stopped by its closer. */
 function background(context: {
   loaded: LoadedConfig;
@@ -228,7 +141,7 @@ function background(context: {
   log: Log;
   dns: DnsRole | null;
   milter: MilterRole | null;
-  collect: Collector;
+  collect: SignatureCollector;
 }): Array<() => Promise<void>> {
   const { store, clock, log, dns, milter, collect } = context;
   const { reconcile, roles } = context.loaded.config;
