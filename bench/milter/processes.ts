@@ -49,21 +49,23 @@ export async function startOurs(folder: string, keys: Keys, env: NodeJS.ProcessE
   return ready('Keyturn', child, socketPath);
 }
 
-/** Null where OpenDKIM is not installed. */
-export async function startOpenDkim(folder: string, keys: Keys): Promise<Measured | null> {
+/** One process signs with one algorithm (`SignatureAlgorithm`). Null where OpenDKIM is not installed. */
+export async function startOpenDkim(
+  folder: string,
+  keys: Keys,
+  algorithm: 'rsa' | 'ed25519',
+): Promise<Measured | null> {
   const program = ['/usr/sbin/opendkim', '/usr/local/sbin/opendkim', '/usr/bin/opendkim'].find(existsSync);
   if (program === undefined) return null;
-  const path = (name: string): string => join(folder, name);
-  writeFileSync(path('rsa.pem'), keys.rsa, { mode: 0o600 });
-  writeFileSync(path('ed25519.pem'), keys.ed25519, { mode: 0o600 });
-  writeFileSync(
-    path('keys'),
-    `rsa ${domains.rsa}:r1:${path('rsa.pem')}\ned ${domains.ed25519}:e1:${path('ed25519.pem')}\n`,
-  );
-  writeFileSync(path('signing'), `*@${domains.rsa} rsa\n*@${domains.ed25519} ed\n`);
-  const socketPath = path('opendkim.sock');
+  const path = (name: string): string => join(folder, `opendkim-${algorithm}-${name}`);
+  const domain = domains[algorithm];
+  writeFileSync(path('key.pem'), keys[algorithm], { mode: 0o600 });
+  writeFileSync(path('keys'), `key ${domain}:s1:${path('key.pem')}\n`);
+  writeFileSync(path('signing'), `*@${domain} key\n`);
+  const socketPath = path('sock');
   const settings = [
     'Mode s',
+    `SignatureAlgorithm ${algorithm}-sha256`,
     `Socket local:${socketPath}`,
     `KeyTable ${path('keys')}`,
     `SigningTable refile:${path('signing')}`,
@@ -76,8 +78,8 @@ export async function startOpenDkim(folder: string, keys: Keys): Promise<Measure
     'Syslog no',
     '',
   ];
-  writeFileSync(path('opendkim.conf'), settings.join('\n'));
-  const child = spawn(program, ['-f', '-x', path('opendkim.conf')], { stdio: ['ignore', 'ignore', 'ignore'] });
+  writeFileSync(path('conf'), settings.join('\n'));
+  const child = spawn(program, ['-f', '-x', path('conf')], { stdio: ['ignore', 'ignore', 'ignore'] });
   return ready('OpenDKIM', child, socketPath);
 }
 
