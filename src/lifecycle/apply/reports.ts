@@ -179,7 +179,7 @@ function applyToSigner(
   }
   const { generation } = report;
   if (!Number.isSafeInteger(generation)) return { snapshot, refused: 'unknown-generation' };
-  if (generation > snapshot.domain.generation) return { snapshot: overtake(snapshot, generation) };
+  if (generation > snapshot.domain.generation) return { snapshot: overtake(snapshot, signerId, generation, at) };
   if (generation === signer.acknowledgedGeneration) {
     return signer.retry === null
       ? { snapshot, refused: 'already-so' }
@@ -192,14 +192,21 @@ function applyToSigner(
 
 /**
  * A signer has a keyring that this store never made: the store was put back from a backup. No signer would take less than it
- * has, so the store goes on from there, and counts on nothing that signers acknowledged before.
+ * has, so the store goes on from there. What was acknowledged before says nothing about those keyrings: every key counts as
+ * if it had entered, or left, just now.
  */
-function overtake(snapshot: Snapshot, generation: number): Snapshot {
-  return {
+function overtake(snapshot: Snapshot, signerId: string, reported: number, at: number): Snapshot {
+  const generation = reported + 1;
+  const overtaken = {
     ...snapshot,
-    domain: { ...snapshot.domain, generation: generation + 1 },
-    signers: snapshot.signers.map((signer) => ({ ...signer, acknowledgedGeneration: 0, acknowledgedAt: null })),
+    domain: { ...snapshot.domain, generation },
+    keys: snapshot.keys.map((key) => {
+      if (key.state === 'active') return { ...key, enteredGeneration: generation, signaturesSeen: {} };
+      if (key.state === 'retiring') return { ...key, leftGeneration: generation, waited: 0 };
+      return key;
+    }),
   };
+  return acknowledge(overtaken, signerId, { acknowledgedGeneration: reported, acknowledgedAt: at });
 }
 
 function acknowledge(snapshot: Snapshot, signerId: string, change: Partial<SignerView>): Snapshot {

@@ -4,7 +4,8 @@
  */
 import { parseArgs } from 'node:util';
 import { allGuards, type Guards } from '../rules.ts';
-import { type History, makeHistory, YEAR } from './history.ts';
+import { type History, makeHistory } from './history.ts';
+import { live } from './live.ts';
 import { type RunOptions, run } from './run.ts';
 import { shrink } from './shrink.ts';
 
@@ -28,24 +29,23 @@ function main(args: readonly string[]): number {
   }
   const { years, seed, length, hardship, guards, replay } = settings;
   if (replay !== null) return tellHistory(makeHistory(replay, length, hardship), { guards });
-  let lived = 0;
-  let histories = 0;
   let told = 0;
-  const sum = { looks: 0, messages: 0, verified: 0, changes: 0 };
-  for (; lived < years; histories++) {
-    const history = makeHistory(seed + histories, length, hardship);
-    const result = run(history, { guards });
-    for (const what of ['looks', 'messages', 'verified', 'changes'] as const) sum[what] += result[what];
-    lived += history.length / YEAR;
-    if (result.broke !== null) return tellFailure(history, { guards });
-    if (lived - told >= Math.max(100, years / 50)) {
+  const lives = live({
+    years,
+    seed,
+    length,
+    hardship,
+    guards,
+    progress(lived) {
+      if (lived - told < Math.max(100, years / 50)) return;
       told = lived;
       process.stderr.write(`${Math.round(lived)} of ${years} domain-years\n`);
-    }
-  }
+    },
+  });
+  if (lives.broke !== null) return tellFailure(lives.broke.history, { guards });
   process.stdout.write(
-    `${Math.round(lived)} domain-years in ${histories} histories: ${sum.changes} changes of the active set, ` +
-      `${sum.messages} messages, ${sum.verified} verifications, ${sum.looks} looks; nothing broke (seed ${seed})\n`,
+    `${Math.round(lives.years)} domain-years in ${lives.histories} histories: ${lives.changes} changes of the active set, ` +
+      `${lives.messages} messages, ${lives.verified} verifications, ${lives.looks} looks; nothing broke (seed ${seed})\n`,
   );
   return 0;
 }
