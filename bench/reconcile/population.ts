@@ -73,6 +73,8 @@ export async function populate(options: {
   const { path, keks, template, domains, due, progress } = options;
   await (await openStore({ path, keks })).close();
   const database = new SqliteDatabase(path);
+  // Nothing here outlives a crash, and nothing needs to: the file is thrown away.
+  database.pragma('journal_mode = OFF');
   database.pragma('synchronous = OFF');
   database.pragma('foreign_keys = OFF');
   database.pragma('cache_size = -500000');
