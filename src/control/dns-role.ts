@@ -45,7 +45,11 @@ export async function startDnsRole(
     zones,
     listen: config.listen.map(addressOf),
     keys,
-    transfers: (apex) => transferRules(config.zones.find((zone) => zone.apex === apex)),
+    transfers: (apex) =>
+      transferRules(
+        config.zones.find((zone) => zone.apex === apex),
+        keys,
+      ),
     rateLimit: config.rateLimit === 0 ? false : { responsesPerSecond: config.rateLimit },
     now: () => clock.now(),
     onNotify: (event) => {
@@ -113,9 +117,13 @@ function wholeZone(config: Config['dns']['zones'][number], stored: StoredZone): 
   };
 }
 
-function transferRules(zone: Config['dns']['zones'][number] | undefined): TransferRules {
+function transferRules(zone: Config['dns']['zones'][number] | undefined, keys: readonly TsigKey[]): TransferRules {
   if (zone === undefined) return {};
-  return { secondaries: zone.secondaries.map(addressOf), networks: zone.allowTransfer };
+  const secondaries = zone.secondaries.map(({ address, key: name }) => {
+    const key = keys.find((candidate) => candidate.name === name);
+    return { ...addressOf(address), ...(key === undefined ? {} : { key }) };
+  });
+  return { secondaries, networks: zone.allowTransfer };
 }
 
 function addressOf(text: string): { address: string; port: number } {

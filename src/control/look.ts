@@ -112,6 +112,12 @@ function performAll(effects: readonly Effect[], domain: StoredDomain, context: L
   return Promise.all(
     effects.map((effect) =>
       context.limit(async () => {
+        const violations = checkStep(domain.snapshot, effect, domain.policy, context.clock.now());
+        if (violations.length > 0) {
+          const rules = violations.map((violation) => violation.message);
+          context.log.error('rule-would-break', { domain: name, step: effect.kind, rules });
+          return noResults;
+        }
         try {
           return await perform(effect, domain, context, signal);
         } catch (error) {
@@ -183,7 +189,7 @@ function missingSigners(snapshot: Snapshot, world: World, at: number): Outcome[]
 }
 
 /** Only what is newer than what is known: an old report must not start an overlap anew. */
-function signatureOutcomes(snapshot: Snapshot, signatures: readonly SeenSignature[]): Outcome[] {
+export function signatureOutcomes(snapshot: Snapshot, signatures: readonly SeenSignature[]): Outcome[] {
   return signatures.flatMap(({ signerId, selector, at }): Outcome[] => {
     const key = snapshot.keys.find((candidate) => candidate.selector === selector);
     if (key === undefined || (key.state !== 'active' && key.state !== 'retiring')) return [];

@@ -31,6 +31,8 @@ export async function startMilterRole(
     listen: config.listen,
     keyrings,
     socketMode: Number.parseInt(config.socketMode, 8),
+    socketGroup: config.socketGroup,
+    daemons: config.daemons,
     allow: config.allow,
     internal: config.internal,
     signSubdomains: config.signSubdomains,

@@ -42,7 +42,7 @@ export async function operate(
     const { snapshot, events, refused } = fold(stored.snapshot, outcomes(stored, now), actor);
     const refusal = refused[0];
     if (refusal !== undefined) return { kind: 'refused', why: refusal.why };
-    if (dryRun) return { kind: 'done', snapshot, policy: stored.policy };
+    if (dryRun || snapshot === stored.snapshot) return { kind: 'done', snapshot, policy: stored.policy };
     const result = await store.commit(
       { name, version: stored.version },
       { before: stored.snapshot, after: snapshot, events, nextLookAt: now, secrets },

@@ -81,7 +81,7 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
 
     const signers = new Map<string, Signer>(milter === null ? [] : [[milter.signer.id, milter.signer]]);
     const ledger = createSignatureLedger();
-    const collect = collectSignatures(signers, ledger, store, clock);
+    const collect = collectSignatures({ signers, ledger, store, clock, looks: config.roles.reconcile });
     const reconciler = config.roles.reconcile
       ? startReconciler(
           {

@@ -76,6 +76,55 @@ describe('two servers on one store', () => {
     expect((await keyturn(['audit', 'verify'], { cwd: first.path })).code).toBe(0);
   });
 
+  test('one that looks and one that only signs: the signer follows, tests its keys, and loses no message', {
+    timeout: 120_000,
+  }, async () => {
+    using looking = tempDir('looking');
+    using signing = tempDir('signing');
+    const data = looking.join('data');
+    const a = await writeFastConfig(looking, domain, { data, roles: { milter: false }, instance: 'core' });
+    const b = await writeFastConfig(signing, domain, {
+      data,
+      roles: { reconcile: false, dns: false },
+      instance: 'edge',
+    });
+    for (const config of [a, b]) config.rewrite({ rotateEvery: '1h' });
+    await using core = await startKeyturn(['serve'], {
+      cwd: looking.path,
+      ready: (read) => read().includes('"ready"'),
+    });
+    await using edge = await startKeyturn(['serve'], {
+      cwd: signing.path,
+      ready: (read) => read().includes('"ready"'),
+    });
+    await keyturnJson(['domain', 'add', domain], { cwd: looking.path });
+    const show = () => keyturnJson<Shown>(['domain', 'show', domain], { cwd: looking.path });
+    const count = ({ keys }: Shown, state: string) => keys.filter((key) => key.state === state).length;
+    await waitFor(async () => count(await show(), 'active') === 2 && count(await show(), 'standby') === 2, {
+      within: 40_000,
+      every: 250,
+      what: `the first keys; ${core.output().slice(-2000)} ${edge.output().slice(-2000)}`,
+    });
+    const traffic = startTraffic({
+      socket: b.socket,
+      domain,
+      receivers: [createCachingResolver({ upstream: [{ apex: domain, servers: [`127.0.0.1:${a.dnsPort}`] }] })],
+      every: 100,
+      againAfter: b.overlap * 0.4,
+      algorithms: ['rsa-sha256', 'ed25519-sha256'],
+    });
+    await keyturnJson(['key', 'rotate', domain], { cwd: looking.path });
+    await waitFor(async () => count(await show(), 'removed') === 2, {
+      within: 60_000,
+      every: 250,
+      what: 'the rotation',
+    });
+    const counts = await traffic.stop();
+    expect(traffic.failures).toEqual([]);
+    expect(counts).toMatchObject({ unsigned: 0, unverifiable: 0, putOff: 0 });
+    expect((await show()).signers.map(({ id }) => id)).toEqual(['edge']);
+  });
+
   test('under one name: the second does not start, and says what to do', async () => {
     const dir = tempDir('same-name');
     try {

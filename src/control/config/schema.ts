@@ -67,7 +67,15 @@ const dns = z
           /** Records that stand in the zone beside the keys: glue for its name servers. */
           addresses: z.record(hostName, z.array(z.string())).default({}),
           /** Notified of each change; they may transfer the zone. */
-          secondaries: z.array(socketAddress).default([]),
+          secondaries: z
+            .array(
+              z.union([
+                socketAddress.transform((address) => ({ address, key: undefined })),
+                /** `key` is the name of one of `dns.keys`; it signs the NOTIFY. */
+                z.strictObject({ address: socketAddress, key: hostName.optional() }),
+              ]),
+            )
+            .default([]),
           /** Networks that may transfer the zone without a key. */
           allowTransfer: z.array(network).default([]),
         }),
@@ -99,11 +107,15 @@ const milter = z
       .string()
       .regex(/^0?[0-7]{3}$/, 'expected an octal mode such as 660')
       .default('660'),
+    /** Group of UNIX sockets, by name or number: the mail server's. */
+    socketGroup: z.string().min(1).optional(),
     /** Mail from these networks is outbound even without authentication. */
     internal: z.array(network).default(['127.0.0.0/8', '::1/128']),
     /** Mail servers that may connect over TCP. */
     allow: z.array(network).default(['127.0.0.0/8', '::1/128']),
     /** Sign mail from sub.example.com with the keys of example.com where sub.example.com has none of its own. */
+    /** Names of the mail server's daemons all of whose mail is outbound (`{daemon_name}`), such as a submission service's. */
+    daemons: z.array(z.string().min(1)).default([]),
     signSubdomains: z.boolean().default(false),
     onFailure: z.enum(['tempfail', 'reject', 'pass']).default('tempfail'),
     streams: z.array(streamRule).default([]),
