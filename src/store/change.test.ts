@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { plainKey, plainSnapshot } from '../../test/store/arbitraries.ts';
-import { add, edPair, event, read, rsaPair, standingClock } from '../../test/store/support.ts';
+import { plainKey, plainSnapshot } from '../../tests/store/arbitraries.ts';
+import { add, edPair, event, read, rsaPair, standingClock } from '../../tests/store/support.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
 import { openMemoryStore } from './open.ts';
 

@@ -1,6 +1,6 @@
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { tempDir } from '../../test/support/temp.ts';
+import { tempDir } from '../../tests/support/temp.ts';
 import { loadKeks } from './kek.ts';
 
 const base64 = (octet: number) => Buffer.alloc(32, octet).toString('base64');

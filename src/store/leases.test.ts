@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { plainSnapshot } from '../../test/store/arbitraries.ts';
-import { add, event, read } from '../../test/store/support.ts';
+import { plainSnapshot } from '../../tests/store/arbitraries.ts';
+import { add, event, read } from '../../tests/store/support.ts';
 import { openMemoryStore } from './open.ts';
 import type { Claim, Store } from './store.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { anySnapshot, keyStates, plainKey, plainSnapshot } from '../../test/store/arbitraries.ts';
-import { add } from '../../test/store/support.ts';
+import { anySnapshot, keyStates, plainKey, plainSnapshot } from '../../tests/store/arbitraries.ts';
+import { add } from '../../tests/store/support.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
 import { openMemoryStore } from './open.ts';
 import type { DomainFilter, KeyFilter, Page, PageRequest } from './store.ts';

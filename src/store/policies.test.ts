@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { plainSnapshot } from '../../test/store/arbitraries.ts';
-import { add, event, read } from '../../test/store/support.ts';
+import { plainSnapshot } from '../../tests/store/arbitraries.ts';
+import { add, event, read } from '../../tests/store/support.ts';
 import { defaultPolicy } from '../lifecycle/policy.ts';
 import { openMemoryStore } from './open.ts';
 

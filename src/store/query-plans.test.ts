@@ -1,9 +1,9 @@
 /** No question that is asked often may read a table from end to end: asked of the planner, not of a stopwatch. */
 import SqliteDatabase from 'better-sqlite3';
 import { expect, test } from 'vitest';
-import { plainKey, plainSnapshot } from '../../test/store/arbitraries.ts';
-import { add, event, read } from '../../test/store/support.ts';
-import { tempDir } from '../../test/support/temp.ts';
+import { plainKey, plainSnapshot } from '../../tests/store/arbitraries.ts';
+import { add, event, read } from '../../tests/store/support.ts';
+import { tempDir } from '../../tests/support/temp.ts';
 import { temporaryKeks } from './kek.ts';
 import { openStore } from './open.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { anySnapshot, anySuccessor, plainKey, plainSnapshot } from '../../test/store/arbitraries.ts';
-import { add, read } from '../../test/store/support.ts';
+import { anySnapshot, anySuccessor, plainKey, plainSnapshot } from '../../tests/store/arbitraries.ts';
+import { add, read } from '../../tests/store/support.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
 import { temporaryKeks } from './kek.ts';
 import { openMemoryStore, openStore } from './open.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { anyQuery, anyUpdate } from '../../../test/dns/wire-arbitraries.ts';
+import { anyQuery, anyUpdate } from '../../../tests/dns/wire-arbitraries.ts';
 import {
   createMessage,
   decodeMessage,

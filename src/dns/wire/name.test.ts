@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { anyName } from '../../../test/dns/wire-arbitraries.ts';
+import { anyName } from '../../../tests/dns/wire-arbitraries.ts';
 import { WireError } from './error.ts';
 import { isSubdomain, labelCount, nameKey, nameLabels, normalizeName, parent, sameName } from './name.ts';
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { anyQuery, anyUpdate } from '../../../test/dns/wire-arbitraries.ts';
+import { anyQuery, anyUpdate } from '../../../tests/dns/wire-arbitraries.ts';
 import { createMessage, decodeMessage, encodeMessage } from './message.ts';
 import {
   answerTsigError,
