@@ -32,7 +32,10 @@ export function createDemoScreen(terminal: Terminal, counts: () => TrafficCounts
     const bad = (n: number) => paint(n === 0 ? 'green' : 'red', String(n));
     const head = [
       `${paint('bold', 'Keyturn demo')}  example.test  ${elapsed()} s  generation ${view?.snapshot.domain.generation ?? 0}`,
-      `messages ${paint('bold', String(messages))}  signed ${signed}  verifications ${verified}  unsigned ${bad(unsigned)}  unverifiable ${bad(unverifiable)}${refused > 0 ? paint('dim', `  (${refused} signatures of the compromised key refused, as they should be)`) : ''}`,
+      `messages ${paint('bold', String(messages))}  signed ${signed}  verifications ${verified}  unsigned ${bad(unsigned)}  unverifiable ${bad(unverifiable)}`,
+      ...(refused > 0
+        ? [paint('dim', `${refused} signatures of the compromised key were refused, as they should be`)]
+        : []),
       `${paint('cyan', '▸')} ${phase}`,
     ];
     const now = Date.now();

@@ -47,8 +47,8 @@ export class InstanceTaken extends Error {
 }
 
 const effectTimeout = 30_000;
-/** The most steps that touch the world at once, over all domains. */
-const effectsAtOnce = 32;
+/** Steps that touch the world at once, for each domain that may be looked at, over all domains. */
+const effectsPerLook = 4;
 
 /** @throws InstanceTaken, ConfigError, StoreError, or an Error naming a socket that cannot be opened; nothing is left open then. */
 export async function startServer({ loaded, env, clock, log, onCommit }: ServerOptions): Promise<RunningServer> {
@@ -96,7 +96,7 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
               },
             },
             log,
-            limit: createLimit(effectsAtOnce),
+            limit: createLimit(config.reconcile.concurrency * effectsPerLook),
             effectTimeout: Math.min(effectTimeout, config.reconcile.lease / 2),
             leaseMs: config.reconcile.lease,
             ...(onCommit === undefined ? {} : { onCommit }),

@@ -124,8 +124,8 @@ const milter = z
 
 const reconcile = z
   .strictObject({
-    /** Domains looked at side by side. */
-    concurrency: z.int().min(1).max(1000).default(8),
+    /** Domains looked at side by side: most of a look is waiting for DNS. */
+    concurrency: z.int().min(1).max(1000).default(32),
     /** How often the store is asked for work that another process made. */
     interval: duration.prefault('1s'),
     /** How long one look may take before another instance may take the domain over. */
