@@ -41,7 +41,7 @@ describe('layers', () => {
     ['src/cli/a.ts', "import { test } from 'vitest';", 'not among the dependencies'],
     ['src/cli/a.ts', "import { x } from '@scope/other';", '@scope/other is not among the dependencies'],
     ['src/cli/a.ts', "import { x } from './b';", 'with the extension'],
-    ['src/cli/a.ts', "import { need } from '../../test/support/need.ts';", 'outside of src/'],
+    ['src/cli/a.ts', "import { need } from '../../tests/support/need.ts';", 'outside of src/'],
     ['src/cli/a.ts', "import { x } from './b.test.ts';", 'tests are not part'],
     ['src/elsewhere/a.ts', '', 'no room'],
     ['src/a.ts', '', 'no room'],
