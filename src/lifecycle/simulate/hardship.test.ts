@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { allGuards, type Guards } from '../rules.ts';
-import { makeHistory, makeVandalHistory } from './history.ts';
+import { type History, type Incident, makeHistory, makeVandalHistory } from './history.ts';
 import { live } from './live.ts';
 import { run } from './run.ts';
 import { shrink } from './shrink.ts';
@@ -13,8 +13,14 @@ it('4,000 domain-years of hard lives break nothing', { timeout: 400_000 }, () =>
 });
 
 it('domains recover from those who change records behind our back', () => {
-  for (let seed = 1; seed <= 60; seed++) {
+  for (let seed = 1; seed <= 40; seed++) {
     expect({ seed, broke: run(makeVandalHistory(seed, 2)).broke }).toEqual({ seed, broke: null });
+  }
+});
+
+it('a signer whose answers are lost holds a rotation up, and breaks nothing', () => {
+  for (let seed = 1; seed <= 15; seed++) {
+    expect({ seed, broke: run(muted(makeHistory(seed, 1, 0))).broke }).toEqual({ seed, broke: null });
   }
 });
 
@@ -24,11 +30,29 @@ it('the same seed tells the same history', () => {
   expect(run(history)).toEqual(run(history));
 });
 
+/**
+ * A signer loads new keys and nobody hears of it, while its mail is seen: rare in random lives, and all that tells a missing
+ * acknowledgement from a missing signature.
+ */
+function muted(history: History): History {
+  const day = 86_400_000;
+  const mute: Incident = {
+    kind: 'trouble',
+    at: 40 * day,
+    until: 200 * day,
+    trouble: { kind: 'signer-mute', signer: 0 },
+  };
+  const rotate: Incident = { kind: 'command', at: 45 * day, command: { kind: 'rotate', stream: 0 } };
+  return { ...history, incidents: [...history.incidents, mute, rotate].toSorted((a, b) => a.at - b.at) };
+}
+
 /** The first seed whose history notices that a clause of the rules is neglected. */
 function caughtAt(clause: keyof Guards, askRules: boolean): number | null {
   const guards = { ...allGuards, [clause]: false };
   for (let seed = 1; seed <= 300; seed++) {
-    if (run(makeHistory(seed, 1, 4), { guards, askRules }).broke !== null) return seed;
+    const history = makeHistory(seed, 1, clause === 'acknowledgement' ? 0 : 4);
+    const provoked = clause === 'acknowledgement' ? muted(history) : history;
+    if (run(provoked, { guards, askRules }).broke !== null) return seed;
   }
   return null;
 }

@@ -105,7 +105,7 @@ function realPolicy(random: Random): Policy {
     overlap: random.whole(7, 14) * DAY,
     tombstone: 30 * DAY,
     proofFresh: random.pick([10, 30, 60]) * MINUTE,
-    watchEvery: random.pick([1, 2, 4]) * DAY,
+    watchEvery: random.pick([2, 4, 7]) * DAY,
     approval: random.chance(0.1) ? 'required' : 'none',
     freeze: random.chance(0.15)
       ? [{ kind: 'yearly', from: { month: 12, day: 18 }, to: { month: 1, day: 3 }, why: 'the holidays' }]

@@ -210,7 +210,7 @@ export function run(history: History, options: RunOptions = {}): Run {
         if (key === undefined) return;
         world.vandalised.add(key.id);
         for (let server = 0; server < history.servers; server++)
-          world.servers.write(server, key.selector, { kind: incident.leaves, ttl: 3600 }, t);
+          world.servers.write(server, key.selector, { kind: incident.leaves, ttl: 3600 }, t, t);
         return;
       }
       case 'signer-restart':
@@ -296,7 +296,7 @@ export function run(history: History, options: RunOptions = {}): Run {
         const id = `i${history.seed}-${++imported}`;
         const selector = `old${imported}`;
         for (let server = 0; server < history.servers; server++)
-          world.servers.write(server, selector, { kind: 'key', ttl: 3600 }, BEGIN - DAY * 400);
+          world.servers.write(server, selector, { kind: 'key', ttl: 3600 }, BEGIN - DAY * 400, BEGIN - DAY * 400);
         // Its old system goes on signing with it until now; from here on its mail is on its way.
         world.lastUse.set(id, at - offset);
         const key = { id, stream, selector, algorithm: 'rsa', bits: 2048, publicKey: id, ownership: 'ours' } as const;
@@ -338,7 +338,7 @@ export function run(history: History, options: RunOptions = {}): Run {
         break;
       case 'mail':
         for (const signer of world.signers.values()) mail(t, signer);
-        agenda.at(t + random.between(0.2, 2) * (policy.rotateEvery / 20), { kind: 'mail', again: true });
+        agenda.at(t + random.between(0.2, 2) * (policy.rotateEvery / 12), { kind: 'mail', again: true });
         break;
       case 'verify':
         verify(t, what.message);

@@ -9,8 +9,8 @@ export interface Shown {
 
 export interface Servers {
   readonly count: number;
-  /** Lets a record appear at a server at a (true) time, not before what was written there earlier. */
-  write(server: number, selector: string, shown: Shown, at: number): void;
+  /** Written `now` (true time), a record appears at a server at the time `at`, not before what was written there earlier. */
+  write(server: number, selector: string, shown: Shown, now: number, at: number): void;
   read(server: number, selector: string, now: number): Shown;
   /** Since when the server has shown what it shows now. */
   since(server: number, selector: string, now: number): number;
@@ -23,11 +23,16 @@ export function newServers(count: number): Servers {
   const versions = (server: number, selector: string) => zones[server]?.get(selector) ?? [];
   return {
     count,
-    write(server, selector, shown, at) {
+    write(server, selector, shown, now, at) {
       const list = versions(server, selector);
       const last = list.at(-1);
+      if (last?.shown.kind === shown.kind && last.shown.ttl === shown.ttl) return;
       const when = Math.max(at, last?.at ?? at);
-      zones[server]?.set(selector, [...list.slice(-6), { at: when, shown }]);
+      // Of what is past, enough is kept to tell since when a record stands through changes of its TTL.
+      const past = list.filter((version) => version.at <= now).slice(-8);
+      // What would never be shown, because this comes at the same time, is dropped.
+      const ahead = list.filter((version) => version.at > now && version.at < when);
+      zones[server]?.set(selector, [...past, ...ahead, { at: when, shown }]);
     },
     read: (server, selector, now) => versions(server, selector).findLast((v) => v.at <= now)?.shown ?? ABSENT,
     since(server, selector, now) {

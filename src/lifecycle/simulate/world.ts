@@ -146,7 +146,7 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
     const lag = trouble('servers-lag', t)?.by ?? 20_000;
     for (let server = 0; server < servers.count; server++) {
       const stale = trouble('server-stale', t, (x) => x.server === server);
-      servers.write(server, key.selector, shown, Math.max(t + random.next() * lag, stale?.until ?? 0));
+      servers.write(server, key.selector, shown, t, Math.max(t + random.next() * lag, stale?.until ?? 0));
     }
   }
 
