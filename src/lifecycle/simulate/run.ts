@@ -1,13 +1,13 @@
 /** Lives through a history: the program looks, acts and crashes, the world answers, mail flows, and nothing may go wrong. */
 import { type Applied, apply } from '../apply.ts';
 import { explain } from '../explain.ts';
-import { hasSigned, isAcknowledged, isSeen, isSpoiled, policyOf } from '../facts.ts';
-import { newDomain, newStream } from '../new-domain.ts';
+import { newDomain } from '../new-domain.ts';
 import { looked, plan } from '../plan.ts';
-import type { Policy } from '../policy.ts';
 import { allGuards, check, checkContinuity, type Guards } from '../rules.ts';
-import type { OperatorOutcome, Outcome, Plan, Snapshot } from '../types.ts';
+import type { Outcome, Plan, Snapshot } from '../types.ts';
 import { newAgenda } from './agenda.ts';
+import { outcomesOf } from './commands.ts';
+import { describe, isAtGoal } from './goal.ts';
 import type { Command, History, Incident } from './history.ts';
 import { seeded } from './random.ts';
 import { type Message, newWorld, promiseOf, type RealSigner } from './world.ts';
@@ -233,7 +233,8 @@ export function run(history: History, options: RunOptions = {}): Run {
   }
 
   function command(t: number, what: Command): void {
-    for (const outcome of outcomesOf(what, t + offset)) {
+    for (const outcome of outcomesOf(what, t + offset, snapshot, policy, `old${history.seed}-${imported + 1}`)) {
+      if (outcome.kind === 'key-imported') takeOver(outcome.key.id, t);
       if (outcome.kind === 'signer-added' && !world.signers.has(outcome.signerId))
         world.signers.set(outcome.signerId, { id: outcome.signerId, loaded: null, kept: null, forsaken: false });
       const signer = 'signerId' in outcome ? world.signers.get(outcome.signerId) : undefined;
@@ -245,64 +246,12 @@ export function run(history: History, options: RunOptions = {}): Run {
     sleepUntil(t);
   }
 
-  function outcomesOf(what: Command, at: number): readonly Outcome[] {
-    const stream =
-      'stream' in what ? (snapshot.streams[what.stream % snapshot.streams.length]?.name ?? 'default') : 'default';
-    const streams = snapshot.streams.map((s) => s.name);
-    const signerId = 'signer' in what ? `signer-${what.signer}` : '';
-    switch (what.kind) {
-      case 'rotate':
-        return [{ kind: 'rotation-requested', at, stream }];
-      case 'approve':
-        return [{ kind: 'rotation-approved', at, stream }];
-      case 'roll-back':
-        return [{ kind: 'rolled-back', at, stream }];
-      case 'pause':
-        return [{ kind: 'paused', at, stream }];
-      case 'resume':
-        return [{ kind: 'resumed', at, stream }];
-      case 'pause-domain':
-        return [{ kind: 'paused', at, stream: null }];
-      case 'resume-domain':
-        return [{ kind: 'resumed', at, stream: null }];
-      case 'remove-domain':
-        return [{ kind: 'removal-requested', at }];
-      case 'compromise': {
-        const alive = snapshot.keys.filter((key) => key.state !== 'removed' && key.state !== 'revoked');
-        const key = alive[what.key % Math.max(1, alive.length)];
-        return key === undefined ? [] : [{ kind: 'compromised', at, keyId: key.id }];
-      }
-      case 'set-keys':
-        return [{ kind: 'policy-set', at, stream, policy: { ...policy, keys: what.keys } }];
-      case 'add-signer':
-        return [{ kind: 'signer-added', at, signerId, streams }];
-      case 'remove-signer':
-        return [{ kind: 'signer-removed', at, signerId }];
-      case 'set-aside':
-        return [{ kind: 'signer-set-aside', at, signerId }];
-      case 'bring-back':
-        return [{ kind: 'signer-brought-back', at, signerId }];
-      case 'add-stream': {
-        const name = `stream-${streams.length}`;
-        if (streams.length > 2) return [];
-        const added: OperatorOutcome[] = [
-          { kind: 'stream-added', at, stream: name, policy: newStream(name, null).policy },
-        ];
-        for (const signer of snapshot.signers)
-          added.push({ kind: 'signer-added', at, signerId: signer.id, streams: [...streams, name] });
-        return added;
-      }
-      case 'import': {
-        const id = `i${history.seed}-${++imported}`;
-        const selector = `old${imported}`;
-        for (let server = 0; server < history.servers; server++)
-          world.servers.write(server, selector, { kind: 'key', ttl: 3600 }, BEGIN - DAY * 400, BEGIN - DAY * 400);
-        // Its old system goes on signing with it until now; from here on its mail is on its way.
-        world.lastUse.set(id, at - offset);
-        const key = { id, stream, selector, algorithm: 'rsa', bits: 2048, publicKey: id, ownership: 'ours' } as const;
-        return [{ kind: 'key-imported', at, key }];
-      }
-    }
+  /** The key's old system has been signing with it until now, and its record was there long before. */
+  function takeOver(selector: string, t: number): void {
+    imported++;
+    for (let server = 0; server < history.servers; server++)
+      world.servers.write(server, selector, { kind: 'key', ttl: 3600 }, BEGIN - DAY * 400, BEGIN - DAY * 400);
+    world.lastUse.set(selector, t);
   }
 
   function calmDown(t: number): void {
@@ -370,36 +319,4 @@ function isRoutine(before: Snapshot, outcome: Outcome): boolean {
   if (outcome.kind !== 'proved' || outcome.proof.verdict !== 'seen') return false;
   const proof = before.keys.find((key) => key.id === outcome.keyId)?.proof;
   return proof?.verdict === 'seen' && proof.expected === outcome.proof.expected;
-}
-
-/** Every stream signs with exactly the keys that its policy asks for, proved, loaded and seen to sign everywhere. */
-function isAtGoal(snapshot: Snapshot, policy: Policy, now: number): boolean {
-  if (snapshot.domain.removingAt !== null) return false;
-  return snapshot.streams.every((stream) => {
-    const its = policyOf(stream, policy);
-    const active = snapshot.keys.filter((key) => key.stream === stream.name && key.state === 'active');
-    const wanted = its.keys.reduce((sum, spec) => sum + spec.count, 0);
-    return (
-      active.length === wanted &&
-      its.keys.every(
-        (spec) => active.filter((k) => k.algorithm === spec.algorithm && k.bits === spec.bits).length === spec.count,
-      ) &&
-      active.every(
-        (key) =>
-          isSeen(key) &&
-          !isSpoiled(key) &&
-          isAcknowledged(snapshot, key) &&
-          hasSigned(snapshot, key) &&
-          (its.freeze.length > 0 ||
-            now - (key.activatedAt ?? 0) < its.rotateEvery * (1 + its.jitter) + its.lead * 6 + 10 * DAY),
-      )
-    );
-  });
-}
-
-function describe(snapshot: Snapshot): string {
-  const keys = snapshot.keys
-    .filter((key) => key.state !== 'removed')
-    .map((key) => `${key.selector} ${key.stream} ${key.algorithm}-${key.bits} ${key.state}`);
-  return [...keys, ...snapshot.conditions.map((c) => c.reason)].join(', ');
 }
