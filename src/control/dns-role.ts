@@ -3,7 +3,7 @@
  * is served, so every instance on one store serves the same zone under the same serial.
  */
 
-import { isNewer, startSerial } from '../dns/serve/serial.ts';
+import { addSerial, isNewer, startSerial } from '../dns/serve/serial.ts';
 import { type AuthoritativeServer, createAuthoritativeServer, type TransferRules } from '../dns/serve/server.ts';
 import type { RecordData } from '../dns/serve/zone.ts';
 import { createZoneStore, type NewZone, type ZoneStore } from '../dns/serve/zone-store.ts';
@@ -20,7 +20,17 @@ export interface DnsRole {
   readonly endpoints: readonly string[];
   /** Takes over what has changed in the store. */
   refresh(): Promise<void>;
+  /** Takes over one change that this process has just stored, without reading the zone again. */
+  changed(change: ZoneChange): Promise<void>;
   stop(): Promise<void>;
+}
+
+/** One change of the store's zones, and the serial that it got. */
+export interface ZoneChange {
+  readonly apex: string;
+  readonly name: string;
+  readonly desired: { readonly value: string; readonly ttl: number } | null;
+  readonly serial: number;
 }
 
 export interface DnsRoleContext {
@@ -36,11 +46,18 @@ export async function startDnsRole(
   { store, clock, log, keys }: DnsRoleContext,
 ): Promise<DnsRole> {
   const zones = createZoneStore();
-  const served = new Map<string, StoredZone>();
+  const served = new Map<string, ServedZone>();
   for (const zone of config.zones) {
     await store.zones.ensure(zone.apex, startSerial(null, clock.now()));
     await load(zone, zones, store, served);
   }
+  // One at a time: what was read before another change must not be served after it.
+  let last: Promise<void> = Promise.resolve();
+  const inTurn = (task: () => Promise<void>): Promise<void> => {
+    const turn = last.then(task);
+    last = turn.catch(() => undefined);
+    return turn;
+  };
   const server = await createAuthoritativeServer({
     zones,
     listen: config.listen.map(addressOf),
@@ -67,7 +84,26 @@ export async function startDnsRole(
       if (serial !== undefined && serial !== served.get(zone.apex)?.serial) await load(zone, zones, store, served);
     }
   };
-  return { endpoints: endpointsOf(server), refresh, stop: () => server.close() };
+  const changed = async ({ apex, name, desired, serial }: ZoneChange) => {
+    const zone = served.get(apex);
+    if (zone === undefined || addSerial(zone.serial) !== serial) return refresh();
+    zones.set(name, desired, { serial });
+    zone.serial = serial;
+    if (desired === null) zone.records.delete(name);
+    else zone.records.set(name, desired);
+  };
+  return {
+    endpoints: endpointsOf(server),
+    refresh: () => inTurn(refresh),
+    changed: (change) => inTurn(() => changed(change)),
+    stop: () => server.close(),
+  };
+}
+
+/** What is served of the store's records. */
+interface ServedZone {
+  serial: number;
+  readonly records: Map<string, { readonly value: string; readonly ttl: number }>;
 }
 
 /**
@@ -78,24 +114,25 @@ async function load(
   config: Config['dns']['zones'][number],
   zones: ZoneStore,
   store: Store,
-  served: Map<string, StoredZone>,
+  served: Map<string, ServedZone>,
 ): Promise<void> {
   const stored = await store.zones.zone(config.apex);
   if (stored === null) return;
   const before = served.get(config.apex);
-  const changed = before !== undefined && isNewer(stored.serial, before.serial) ? changedNames(before, stored) : null;
-  const [only] = changed ?? [];
-  if (changed?.length === 1 && only !== undefined) {
-    const record = stored.records.find(({ name }) => name === only);
-    zones.set(only, record === undefined ? null : { value: record.value, ttl: record.ttl }, { serial: stored.serial });
-  } else zones.addZone(wholeZone(config, stored));
-  served.set(config.apex, stored);
+  const records = new Map(stored.records.map(({ name, value, ttl }) => [name, { value, ttl }]));
+  const names = before !== undefined && isNewer(stored.serial, before.serial) ? differing(before.records, records) : [];
+  const [only] = names;
+  if (names.length === 1 && only !== undefined) zones.set(only, records.get(only) ?? null, { serial: stored.serial });
+  else zones.addZone(wholeZone(config, stored));
+  served.set(config.apex, { serial: stored.serial, records });
 }
 
-function changedNames(before: StoredZone, after: StoredZone): string[] {
-  const [old, now] = [before, after].map(({ records }) => new Map(records.map((r) => [r.name, `${r.ttl} ${r.value}`])));
-  const names = new Set([...(old?.keys() ?? []), ...(now?.keys() ?? [])]);
-  return [...names].filter((name) => old?.get(name) !== now?.get(name));
+function differing(before: ServedZone['records'], after: ServedZone['records']): string[] {
+  const same = (name: string) => {
+    const [old, now] = [before.get(name), after.get(name)];
+    return old?.value === now?.value && old?.ttl === now?.ttl;
+  };
+  return [...new Set([...before.keys(), ...after.keys()])].filter((name) => !same(name));
 }
 
 function wholeZone(config: Config['dns']['zones'][number], stored: StoredZone): NewZone {

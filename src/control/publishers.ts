@@ -4,13 +4,14 @@ import type { Publisher } from '../dns/publish/publisher.ts';
 import type { Store } from '../store/store.ts';
 import { ConfigError } from './config/load.ts';
 import type { Config } from './config/schema.ts';
+import type { ZoneChange } from './dns-role.ts';
 import { errorText } from './log.ts';
 
 export interface PublisherContext extends Omit<PublisherDependencies, 'records'> {
   readonly config: Config;
   readonly store: Store;
   /** Called after each change of a built-in zone, so that a server in this process serves it before the change is called done. */
-  readonly zoneChanged: () => Promise<void>;
+  readonly zoneChanged: (change: ZoneChange) => Promise<void>;
 }
 
 /**
@@ -29,7 +30,7 @@ export function choosePublishers({
     apexes: async () => (await store.zones.serials()).keys(),
     set: async (change) => {
       const result = await store.zones.set(change);
-      if (result.kind === 'done' && result.changed) await zoneChanged();
+      if (result.kind === 'done' && result.changed) await zoneChanged({ ...change, serial: result.serial });
       return result;
     },
   };

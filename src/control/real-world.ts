@@ -41,7 +41,7 @@ export function createWorld(
     config,
     store,
     clock,
-    zoneChanged: async () => dns?.refresh(),
+    zoneChanged: async (change) => dns?.changed(change),
     readFile: besideConfig(file),
     findApex: async (name, signal) => {
       const found = await prover.findApex(name, signal);

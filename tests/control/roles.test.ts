@@ -70,6 +70,20 @@ describe('the DNS role', () => {
       await role.refresh();
       expect(await values('s1._domainkey.keys.test')).toBe('ENOTFOUND');
       expect(await serial()).toBe(first + 4);
+      const served = await serial();
+      const add = async (n: number) => {
+        const change = { apex: 'keys.test', name: `k${n}._domainkey.keys.test`, desired: { value: 'c', ttl: 60 } };
+        const result = await store.zones.set({ ...change, ours: [] });
+        if (result.kind === 'done') await role.changed({ ...change, serial: result.serial });
+      };
+      // Told of by the writer itself, in whatever order; a refresh in between takes nothing back.
+      await Promise.all([add(1), role.refresh(), add(2), role.refresh(), add(3)]);
+      expect(await Promise.all([1, 2, 3].map((n) => values(`k${n}._domainkey.keys.test`)))).toEqual([
+        ['c'],
+        ['c'],
+        ['c'],
+      ]);
+      expect(await serial()).toBe(served + 3);
       const glue = await resolver.resolve('ns1.keys.test', 'AAAA');
       expect(glue.kind === 'found' ? glue.records[0]?.data : null).toMatchObject({ address: '2001:db8::1' });
     } finally {
