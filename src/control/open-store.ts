@@ -1,5 +1,5 @@
 /** Opens the store of a configuration: its folder and key-encryption key are made on first use, its policies follow the file. */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../lifecycle/clock.ts';
 import { defaultPolicy } from '../lifecycle/policy.ts';
@@ -30,8 +30,10 @@ export async function openStore(
       `cannot make the data folder ${dataFolder}: ${errorText(error)}; set \`data:\` to a folder that this user may write`,
     ]);
   }
-  const keks = loadKeks({ file: kekFile, environment: env });
-  const store = await open({ path: join(dataFolder, 'keyturn.sqlite'), keks, clock });
+  const path = join(dataFolder, 'keyturn.sqlite');
+  // A key-encryption key made anew beside a store that another one sealed would only hide that the right one is lost.
+  const keks = loadKeks({ file: kekFile, environment: env, mayMake: !existsSync(path) });
+  const store = await open({ path, keks, clock });
   try {
     await syncPolicies({ store, clock, actor }, config.policies, defaultPolicy);
   } catch (error) {
