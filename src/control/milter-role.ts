@@ -2,6 +2,7 @@
  * The signing milter's role. Every keyring is in place before the first socket is opened: a mail server that meets a closed socket asks its
  * sender to try again, one that met a milter without keys would not know that mail goes out unsigned.
  */
+import type { SignerOptions } from '../dkim/sign.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import type { Keyring } from '../signers/keyring.ts';
 import { createKeyringBook } from '../signers/keyring-book.ts';
@@ -38,11 +39,25 @@ export async function startMilterRole(
     signSubdomains: config.signSubdomains,
     onFailure: config.onFailure,
     streams: config.streams,
+    sign: signerOptions(config.sign),
+    maxConnections: config.maxConnections,
+    idleTimeout: config.idleTimeout,
     clock,
     log: (level, message) => log[level]('milter', { message: typeof message === 'string' ? message : message() }),
   });
   const signer = createMilterSigner({ id, keyrings, core: server.core });
   return { signer, server, stop: () => server.stop() };
+}
+
+/** The settings as the signer takes them: canonicalizations apart, expiry in seconds. */
+function signerOptions({ canonicalization, headers, oversign, expiresAfter }: Config['milter']['sign']): SignerOptions {
+  const [header, body] = canonicalization.split('/').map((part) => (part === 'simple' ? 'simple' : 'relaxed'));
+  return {
+    canonicalization: { header: header ?? 'relaxed', body: body ?? 'relaxed' },
+    signedHeaders: headers,
+    oversignedHeaders: oversign,
+    ...(expiresAfter === undefined ? {} : { expiresIn: Math.round(expiresAfter / 1000) }),
+  };
 }
 
 /** Every keyring. Where some cannot be opened they are gone through one by one, so that a damaged key costs its own domain only. */

@@ -162,6 +162,40 @@ describe('the milter role', () => {
       await role.stop();
     }
   });
+
+  test('signs as `milter.sign` says: header lists, canonicalization, expiry; and takes so many connections', async () => {
+    await using store = await storeOfTwo();
+    const { milter } = configSchema.parse({
+      milter: {
+        listen: ['inet:127.0.0.1:0'],
+        maxConnections: 1,
+        sign: {
+          canonicalization: 'relaxed/simple',
+          headers: ['From', 'Subject'],
+          oversign: ['from'],
+          expiresAfter: '7d',
+        },
+      },
+    });
+    const role = await startMilterRole('milter', milter, { store, clock: systemClock, log: silentLog });
+    try {
+      using client = await connectMilter(role.server.endpoints[0] ?? '');
+      const { added } = await client.deliver(rehearsalMessage('good.test', 1, 0));
+      const tags = new Map(
+        (added[0]?.value ?? '').split(';').map((tag): [string, string] => {
+          const [name = '', value = ''] = tag.replace(/\s+/g, '').split(/=(.*)/s);
+          return [name, value];
+        }),
+      );
+      expect(tags.get('c')).toBe('relaxed/simple');
+      expect(tags.get('h')?.toLowerCase()).toBe('from:from:subject');
+      expect(Number(tags.get('x')) - Number(tags.get('t'))).toBe(7 * 86_400);
+      await expect(connectMilter(role.server.endpoints[0] ?? '')).rejects.toThrow();
+      expect(role.server.metrics.counters.refusedConnections).toBe(1);
+    } finally {
+      await role.stop();
+    }
+  });
 });
 
 describe('publishers', () => {

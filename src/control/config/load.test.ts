@@ -96,6 +96,19 @@ describe('a configuration', () => {
     expect(problems('milter: {allow: [10.0.0.0/33]}')[0]).toMatch(/milter\.allow\[0\]: expected a network/);
   });
 
+  test('says what signatures cannot cover, and what they must', () => {
+    const sign = (settings: string) => problems(`milter: {sign: {${settings}}}`)[0];
+    expect(sign('headers: [Subject, Received]')).toMatch(
+      /milter\.sign\.headers\[1\]: received cannot be signed: every server on the way changes it/,
+    );
+    expect(sign('headers: ["To:"]')).toMatch(/expected the name of a header field/);
+    expect(sign('oversign: [subject]')).toMatch(/milter\.sign\.oversign: from must be among them/);
+    expect(sign('canonicalization: relaxed')).toMatch(/relaxed\/simple/);
+    expect(sign('expiresAfter: 5m')).toMatch(/expected a duration between 1h and 3650d/);
+    expect(problems('milter: {idleTimeout: 1s}')[0]).toMatch(/expected a duration between 10s and 7d/);
+    expect(problems('milter: {maxConnections: 0}')).toHaveLength(1);
+  });
+
   test('refuses a policy that contradicts itself', () => {
     expect(problems('policies: {x: {rotateEvery: 1h, lead: 2h}}')[0]).toMatch(
       /rotateEvery \(1h\) must be longer than lead/,
@@ -112,6 +125,7 @@ describe('a configuration', () => {
     const text = `publishers:
   - {name: bind, kind: rfc2136, servers: [192.0.2.1], key: {name: k, secret: c2VjcmV0LXZhbHVl}}
 policies: {fast: {rotateEvery: 20s, lead: 2s, ttl: 5s, ttlAhead: 1s, freeze: [{from: Fri 18:00, to: Mon 06:00}]}}
+milter: {idleTimeout: 30m, sign: {expiresAfter: 14d}}
 dns: {zones: [{apex: example.test, nameservers: [ns1.example.test], ttl: 90s}]}
 `;
     const config = parseConfig(text, 'keyturn.yaml');

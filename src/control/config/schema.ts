@@ -1,7 +1,8 @@
 /** `keyturn.yaml`: every setting, its default, and what it may hold. An empty file is a complete configuration. */
 import { z } from 'zod';
+import { defaultOversignedHeaders, defaultSignedHeaders } from '../../dkim/signed-headers.ts';
 import { policySchema } from './policy-schema.ts';
-import { duration, endpoint, hostName, name, network, socketAddress } from './values.ts';
+import { duration, durationBetween, endpoint, headerName, hostName, name, network, socketAddress } from './values.ts';
 
 const roles = z
   .strictObject({
@@ -113,12 +114,36 @@ const milter = z
     internal: z.array(network).default(['127.0.0.0/8', '::1/128']),
     /** Mail servers that may connect over TCP. */
     allow: z.array(network).default(['127.0.0.0/8', '::1/128']),
-    /** Sign mail from sub.example.com with the keys of example.com where sub.example.com has none of its own. */
     /** Names of the mail server's daemons all of whose mail is outbound (`{daemon_name}`), such as a submission service's. */
     daemons: z.array(z.string().min(1)).default([]),
     signSubdomains: z.boolean().default(false),
     onFailure: z.enum(['tempfail', 'reject', 'pass']).default('tempfail'),
     streams: z.array(streamRule).default([]),
+  })
+  .prefault({});
+
+const day = 86_400_000;
+
+const sign = z
+  .strictObject({
+    /** `c=` of RFC 6376: header, then body. */
+    canonicalization: z
+      .enum(['relaxed/relaxed', 'relaxed/simple', 'simple/relaxed', 'simple/simple'])
+      .default('relaxed/relaxed'),
+    /** Fields to sign where present; From is signed in any case. */
+    headers: z
+      .array(headerName)
+      .min(1)
+      .default([...defaultSignedHeaders]),
+    /** Fields to name once more than present, so that none can be added (RFC 6376 section 8.15). */
+    oversign: z
+      .array(headerName)
+      .refine((names) => names.includes('from'), {
+        error: 'from must be among them: without it anybody may add a second From to a signed message',
+      })
+      .default([...defaultOversignedHeaders]),
+    /** `x=`: a signature is valid for so long; without it, for as long as its record stands. */
+    expiresAfter: durationBetween(3_600_000, 3650 * day).optional(),
   })
   .prefault({});
 
@@ -139,9 +164,14 @@ const log = z
   .strictObject({
     level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
     /** `auto`: text at a terminal, JSON elsewhere. */
+    /** Sign mail from sub.example.com with the keys of example.com where sub.example.com has none of its own. */
     format: z.enum(['auto', 'text', 'json']).default('auto'),
   })
   .prefault({});
+    sign,
+    maxConnections: z.int().min(1).max(100_000).default(1000),
+    /** Without a word from the mail server for so long, its connection is closed. */
+    idleTimeout: durationBetween(10_000, 7 * day).prefault('7210s'),
 
 export const configSchema = z.strictObject({
   /** Folder of the database and the key-encryption key; by default /var/lib/keyturn where it exists and ./.keyturn elsewhere. */

@@ -19,6 +19,8 @@ const durations = new Set([
   'interval',
   'lease',
   'negativeTtl',
+  'idleTimeout',
+  'expiresAfter',
 ]);
 
 /** The same tree in the forms in which the file is written: it can be read back. */

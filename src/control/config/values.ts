@@ -1,7 +1,7 @@
 /** The small kinds of value that settings are made of. Each says in its error what it expects. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { parseDuration } from './durations.ts';
+import { formatDuration, parseDuration } from './durations.ts';
 
 /** A duration in milliseconds, written `14d`, `90s`, `1h30m`. */
 export const duration = z
@@ -14,6 +14,25 @@ export const duration = z
       return z.NEVER;
     }
     return parsed;
+  });
+
+/** A duration that lies between two others, in milliseconds. */
+export function durationBetween(least: number, most: number) {
+  return duration.refine((value) => value >= least && value <= most, {
+    error: `expected a duration between ${formatDuration(least)} and ${formatDuration(most)}`,
+  });
+}
+
+/** Changed by every server that a message passes: a signature over them would not live to its receiver (RFC 6376 section 5.4.1). */
+const unsignable = ['return-path', 'received', 'dkim-signature', 'authentication-results'];
+
+/** The name of a header field (RFC 5322 section 3.6.8), kept in lower case. */
+export const headerName = z
+  .string()
+  .regex(/^[!-9;-~]{1,76}$/, 'expected the name of a header field, such as Subject')
+  .transform((value) => value.toLowerCase())
+  .refine((value) => !unsignable.includes(value), {
+    error: ({ input }) => `${String(input)} cannot be signed: every server on the way changes it`,
   });
 
 /** A name of ours: policies, publishers, streams, instances. */
