@@ -1,6 +1,7 @@
 /** `keyturn domain`: which domains are in our care. */
 import { Argument, Command, Option } from 'commander';
 import type { DomainFilter } from '../store/store.ts';
+import { aliasesFor, mayLackAliases, printAliases } from './aliases.ts';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
 import { refused, usage } from './exit.ts';
@@ -45,12 +46,10 @@ function addCommand(context: CommandContext): Command {
       if (result.kind === 'exists') throw refused(`${name} is in care already; "keyturn domain show ${name}" shows it`);
       if (result.kind === 'no-such-policy')
         throw usage(`there is no policy "${options.policy}"; "keyturn policy list" shows those there are`);
-      await printNext(
-        context.terminal,
-        session,
-        result,
-        options.dryRun ? `${name} would be added.` : `${name} is added.`,
-      );
+      const aliases = await aliasesFor(session, name, result.snapshot.keys);
+      const headline = options.dryRun ? `${name} would be added.` : `${name} is added.`;
+      await printNext(context.terminal, session, result, headline, { aliases });
+      if (!session.json) printAliases(context.terminal, aliases);
     }
   });
 }
@@ -133,8 +132,9 @@ function showCommand(context: CommandContext): Command {
     await using session = await openSession(context, command);
     const stored = await requireDomain(session.store, given);
     const { snapshot, policy, policyRef, nextLookAt } = stored;
+    const aliases = await aliasesFor(session, snapshot.domain.name, snapshot.keys);
     if (session.json)
-      return printJson(terminal, { ...snapshot, policy, policyRef, nextLookAt, version: stored.version });
+      return printJson(terminal, { ...snapshot, policy, policyRef, nextLookAt, version: stored.version, aliases });
     const paint = painter(terminal);
     const { domain } = snapshot;
     terminal.out(
@@ -156,6 +156,7 @@ function showCommand(context: CommandContext): Command {
       const colour = severity === 'critical' ? 'red' : severity === 'warning' ? 'yellow' : 'cyan';
       terminal.out(`\n${paint(colour, `${severity} ${reason}`)} since ${moment(since)}\n  ${harmless(message)}\n`);
     }
+    if (mayLackAliases(snapshot)) printAliases(terminal, aliases);
     terminal.out('\n');
     await printNext(terminal, session, { snapshot, policy }, '');
   });

@@ -1,6 +1,7 @@
 /** `keyturn key`: the keys of a domain and what can be asked of them. */
 import { Command } from 'commander';
 import type { Mark } from '../control/operations.ts';
+import { aliasesFor, printAliases } from './aliases.ts';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
 import { usage } from './exit.ts';
@@ -54,8 +55,9 @@ function showCommand(context: CommandContext): Command {
     const name = recordName(key.selector, snapshot.domain.name);
     const kind = key.state === 'revoked' ? 'revoked' : key.state === 'removed' ? 'absent' : 'key';
     const value = recordText(key, kind);
+    const aliases = await aliasesFor(session, snapshot.domain.name, [key]);
     if (session.json)
-      return printJson(terminal, { domain: snapshot.domain.name, ...key, record: { name, value }, proofs });
+      return printJson(terminal, { domain: snapshot.domain.name, ...key, record: { name, value }, proofs, aliases });
     const paint = painter(terminal);
     terminal.out(`${paint('bold', name)}  ${keyKind(key)}, ${key.state}, stream ${key.stream}\n\n`);
     if (value === null) terminal.out('No record: the key is removed.\n');
@@ -65,6 +67,7 @@ function showCommand(context: CommandContext): Command {
       terminal.out(`As a line of a zone file:\n${zoneFile}\n\nAs one string:\n${value}\n`);
       if (strings.length > 1) terminal.out(`\nIn strings of at most 255 bytes:\n${strings.join('\n')}\n`);
     }
+    if (value !== null) printAliases(terminal, aliases);
     const latest = proofs[0];
     if (latest === undefined) return terminal.out('\nNot asked for in DNS yet.\n');
     terminal.out(

@@ -8,12 +8,13 @@ import type { Terminal } from './terminal.ts';
 /** As many events as a reader takes in; `keyturn plan` draws them all. */
 const shown = 8;
 
-/** Prints `headline` and the next dated events; with `--json` the domain's snapshot and all of them. */
+/** Prints `headline` and the next dated events; with `--json` the domain's snapshot, all of them, and `more`. */
 export async function printNext(
   terminal: Terminal,
   { json, operator }: Session,
   { snapshot, policy }: { readonly snapshot: Snapshot; readonly policy: Policy },
   headline: string,
+  more: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   const { timeline } = await import('../lifecycle/timeline.ts');
   const { roughDuration } = await import('../control/config/durations.ts');
@@ -21,7 +22,13 @@ export async function printNext(
   const far = policy.rotateEvery + policy.lead + policy.overlap + policy.tombstone;
   const events = timeline(snapshot, policy, now, now + far);
   if (json)
-    return printJson(terminal, { done: headline, dryRun: operator.dryRun === true, domain: snapshot, next: events });
+    return printJson(terminal, {
+      done: headline,
+      dryRun: operator.dryRun === true,
+      domain: snapshot,
+      next: events,
+      ...more,
+    });
   const paint = painter(terminal);
   if (headline !== '') terminal.out(`${headline}\n`);
   if (events.length === 0) {

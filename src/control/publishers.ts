@@ -1,9 +1,10 @@
 /** Which publisher writes which domain's records, from the configuration. */
 import { createPublisher, type PublisherDependencies } from '../dns/publish/create.ts';
 import type { Publisher } from '../dns/publish/publisher.ts';
+import { type AliasLines, aliasLines, behindAliases } from '../dns/publish/target.ts';
 import type { Store } from '../store/store.ts';
 import { ConfigError } from './config/load.ts';
-import type { Config } from './config/schema.ts';
+import type { Config, PublisherConfig } from './config/schema.ts';
 import type { ZoneChange } from './dns-role.ts';
 import { errorText } from './log.ts';
 
@@ -14,9 +15,39 @@ export interface PublisherContext extends Omit<PublisherDependencies, 'records'>
   readonly zoneChanged: (change: ZoneChange) => Promise<void>;
 }
 
+/** The built-in server's own zones, and what nobody claims, have publishers that no setting names. */
+const implied = {
+  builtin: { kind: 'builtin', name: 'builtin', zones: [] },
+  manual: { kind: 'manual', name: 'manual', zones: [] },
+} as const satisfies Record<string, PublisherConfig>;
+
 /**
- * The longest zone that contains the domain decides. Zones of the built-in server are its own unless a publisher claims them; a publisher
- * without zones takes whatever no other one does, and where there is none, a person is asked to set the records.
+ * Whose settings hold for a domain. The longest zone that contains it decides, a zone of its keys alone (`_domainkey.D`) before the
+ * domain's own. Zones of the built-in server are its own unless a publisher claims them; a publisher without zones takes whatever no
+ * other one does, and where there is none, a person is asked to set the records.
+ */
+function chooseSettings({ dns, publishers }: Config): (domain: string) => PublisherConfig {
+  const byZone = new Map<string, PublisherConfig>(dns.zones.map(({ apex }) => [apex, implied.builtin]));
+  for (const settings of publishers) for (const zone of settings.zones) byZone.set(zone, settings);
+  const otherwise = publishers.find(({ zones }) => zones.length === 0) ?? implied.manual;
+  return (domain) => {
+    for (const zone of selfAndParents(`_domainkey.${domain}`)) {
+      const settings = byZone.get(zone);
+      if (settings !== undefined) return settings;
+    }
+    return otherwise;
+  };
+}
+
+/** What the domain's own DNS must hold, once, where its keys are written behind aliases; null where they are not. */
+export function aliasesOf(config: Config, domain: string, selectors: readonly string[]): AliasLines | null {
+  const settings = chooseSettings(config)(domain);
+  const target = settings.kind === 'manual' ? undefined : settings.target;
+  return target === undefined ? null : aliasLines(domain, target, selectors);
+}
+
+/**
+ * Who writes each domain's records.
  *
  * @throws ConfigError for settings that cannot work.
  */
@@ -34,32 +65,20 @@ export function choosePublishers({
       return result;
     },
   };
-  const create = (settings: Parameters<typeof createPublisher>[0]): Publisher => {
+  const create = (settings: PublisherConfig): Publisher => {
     try {
-      return createPublisher(settings, { ...dependencies, records });
+      const publisher = createPublisher(settings, { ...dependencies, records });
+      const target = settings.kind === 'manual' ? undefined : settings.target;
+      return target === undefined ? publisher : behindAliases(publisher, target);
     } catch (error) {
       throw new ConfigError([`the publisher ${settings.name} cannot be used: ${errorText(error)}`]);
     }
   };
-  const byZone = new Map<string, Publisher>();
-  let otherwise: Publisher | null = null;
-  if (config.dns.zones.length > 0) {
-    const builtin = create({ kind: 'builtin', name: 'builtin' });
-    for (const { apex } of config.dns.zones) byZone.set(apex, builtin);
-  }
-  for (const { zones, ...settings } of config.publishers) {
-    const publisher = create(settings);
-    for (const zone of zones) byZone.set(zone, publisher);
-    if (zones.length === 0) otherwise ??= publisher;
-  }
-  const manual = create({ kind: 'manual', name: 'manual' });
-  return (domain) => {
-    for (const zone of selfAndParents(domain)) {
-      const publisher = byZone.get(zone);
-      if (publisher !== undefined) return publisher;
-    }
-    return otherwise ?? manual;
-  };
+  const all = [...Object.values(implied), ...config.publishers];
+  const publishers = new Map(all.map((settings) => [settings, create(settings)]));
+  const settingsOf = chooseSettings(config);
+  const manual = create(implied.manual);
+  return (domain) => publishers.get(settingsOf(domain)) ?? manual;
 }
 
 function* selfAndParents(domain: string): Generator<string> {

@@ -203,7 +203,9 @@ describe('publishers', () => {
     await using store = await openMemoryStore();
     const key = { name: 'k', secret: 'c2VjcmV0' };
     const config = configSchema.parse({
-      dns: { zones: [{ apex: 'keys.test', nameservers: ['ns1.keys.test'] }] },
+      dns: {
+        zones: ['keys.test', '_domainkey.x.example.com'].map((apex) => ({ apex, nameservers: ['ns1.keys.test'] })),
+      },
       publishers: [
         { name: 'wide', kind: 'rfc2136', zones: ['example.com'], servers: ['192.0.2.1'], key },
         { name: 'narrow', kind: 'rfc2136', zones: ['eu.example.com', 'own.keys.test'], servers: ['192.0.2.1'], key },
@@ -219,12 +221,14 @@ describe('publishers', () => {
       return (domain: string) => publisherOf(domain).name;
     };
     const name = choose([]);
-    expect(['example.com', 'x.example.com', 'eu.example.com', 'a.b.eu.example.com'].map(name)).toEqual([
+    expect(['example.com', 'y.example.com', 'eu.example.com', 'a.b.eu.example.com'].map(name)).toEqual([
       'wide',
       'wide',
       'narrow',
       'narrow',
     ]);
+    // The keys of one domain alone are delegated to us; those of the domains below it are not.
+    expect(['x.example.com', 'a.x.example.com'].map(name)).toEqual(['builtin', 'wide']);
     expect(['keys.test', 'x.keys.test', 'own.keys.test', 'example.net', 'notexample.com'].map(name)).toEqual([
       'builtin',
       'builtin',

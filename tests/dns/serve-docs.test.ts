@@ -58,7 +58,7 @@ test("the page's configuration is one", () => {
   expect(blocks).toHaveLength(2);
   const config = parseConfig(blocks.join('\n'), 'keyturn.yaml');
   expect(config.dns.zones.map((zone) => zone.apex)).toEqual([apex]);
-  expect(config.publishers).toMatchObject([{ kind: 'builtin', zones: ['customer.example'] }]);
+  expect(config.publishers).toMatchObject([{ kind: 'builtin', target: 'dkim.hoster.example' }]);
 });
 
 for (const [title, command, debianPackage, configure] of programs) {

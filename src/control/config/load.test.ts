@@ -116,6 +116,18 @@ describe('a configuration', () => {
     expect(problems('policies: {x: {selectorTemplate: "s{date}"}}')[0]).toMatch(/must contain \{n\}/);
   });
 
+  test('refuses a target that leaves no room for a record, or that lies in another zone', () => {
+    const zone = 'abcdefghi.'.repeat(23).concat('x.test');
+    const entry = { name: 'keys', kind: 'builtin', target: 'dkim.hoster.example' };
+    expect(problems(stringify({ publishers: [entry] }))).toEqual([]);
+    expect(problems(stringify({ publishers: [{ ...entry, zones: [zone] }] }))).toEqual([
+      expect.stringContaining('publishers[0].target: no selector of abcdefghi.'),
+    ]);
+    const key = { name: 'k', secret: 'c2VjcmV0' };
+    const other = { ...entry, kind: 'rfc2136', servers: ['192.0.2.1'], zone: 'example.net', key };
+    expect(problems(stringify({ publishers: [other] }))).toEqual([expect.stringContaining('a name in example.net')]);
+  });
+
   test('that is not YAML is refused with its place', () => {
     expect(problems('a: [1, 2\nb: 3')[0]).toMatch(/^keyturn\.yaml:\d+:\d+: /);
     expect(problems('- a list')[0]).toMatch(/expected object/);

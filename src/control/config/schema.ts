@@ -1,6 +1,7 @@
 /** `keyturn.yaml`: every setting, its default, and what it may hold. An empty file is a complete configuration. */
 import { z } from 'zod';
 import { defaultOversignedHeaders, defaultSignedHeaders } from '../../dkim/signed-headers.ts';
+import { LONGEST_NAME } from '../../dns/publish/target.ts';
 import { policySchema } from './policy-schema.ts';
 import { duration, durationBetween, endpoint, headerName, hostName, name, network, socketAddress } from './values.ts';
 
@@ -22,11 +23,15 @@ const tsigKey = z.strictObject({
 /** Zones listed here are written by this publisher; without zones it writes whatever no other publisher claims. */
 const matching = { name, zones: z.array(hostName).default([]) };
 
-const publisher = z.discriminatedUnion('kind', [
-  z.strictObject({ ...matching, kind: z.literal('builtin') }),
+/** A name in a zone that we may write, at which the domains' own DNS points by CNAME or DNAME: `S.D.target` holds the record. */
+const behindAliases = { target: hostName.optional() };
+
+const publisherKinds = z.discriminatedUnion('kind', [
+  z.strictObject({ ...matching, ...behindAliases, kind: z.literal('builtin') }),
   z.strictObject({ ...matching, kind: z.literal('manual') }),
   z.strictObject({
     ...matching,
+    ...behindAliases,
     kind: z.literal('rfc2136'),
     /** Primaries, tried in order; `host`, `host:port`, `[v6]:port`. */
     servers: z.array(socketAddress).min(1),
@@ -38,6 +43,24 @@ const publisher = z.discriminatedUnion('kind', [
     timeout: duration.prefault('5s'),
   }),
 ]);
+
+const publisher = publisherKinds.superRefine((settings, context) => {
+  if (settings.kind === 'manual' || settings.target === undefined) return;
+  for (const zone of settings.zones) {
+    // A selector of one letter and the two dots between the parts: with less room than that no record has a name.
+    const length = zone.length + settings.target.length + 3;
+    if (length <= LONGEST_NAME) continue;
+    const message = `no selector of ${zone} fits below it: names in DNS have at most ${LONGEST_NAME} octets`;
+    context.addIssue({ code: 'custom', path: ['target'], message });
+  }
+  if (settings.kind !== 'rfc2136' || settings.zone === undefined) return;
+  if (settings.target === settings.zone || settings.target.endsWith(`.${settings.zone}`)) return;
+  context.addIssue({
+    code: 'custom',
+    path: ['target'],
+    message: `expected a name in ${settings.zone}, the zone to update`,
+  });
+});
 
 const proof = z
   .strictObject({
@@ -100,28 +123,6 @@ const streamRule = z.strictObject({
   domain: hostName.optional(),
 });
 
-const milter = z
-  .strictObject({
-    listen: z.array(endpoint).default(['inet:127.0.0.1:8891']),
-    /** Mode of UNIX sockets, in octal. */
-    socketMode: z
-      .string()
-      .regex(/^0?[0-7]{3}$/, 'expected an octal mode such as 660')
-      .default('660'),
-    /** Group of UNIX sockets, by name or number: the mail server's. */
-    socketGroup: z.string().min(1).optional(),
-    /** Mail from these networks is outbound even without authentication. */
-    internal: z.array(network).default(['127.0.0.0/8', '::1/128']),
-    /** Mail servers that may connect over TCP. */
-    allow: z.array(network).default(['127.0.0.0/8', '::1/128']),
-    /** Names of the mail server's daemons all of whose mail is outbound (`{daemon_name}`), such as a submission service's. */
-    daemons: z.array(z.string().min(1)).default([]),
-    signSubdomains: z.boolean().default(false),
-    onFailure: z.enum(['tempfail', 'reject', 'pass']).default('tempfail'),
-    streams: z.array(streamRule).default([]),
-  })
-  .prefault({});
-
 const day = 86_400_000;
 
 const sign = z
@@ -147,6 +148,33 @@ const sign = z
   })
   .prefault({});
 
+const milter = z
+  .strictObject({
+    listen: z.array(endpoint).default(['inet:127.0.0.1:8891']),
+    /** Mode of UNIX sockets, in octal. */
+    socketMode: z
+      .string()
+      .regex(/^0?[0-7]{3}$/, 'expected an octal mode such as 660')
+      .default('660'),
+    /** Group of UNIX sockets, by name or number: the mail server's. */
+    socketGroup: z.string().min(1).optional(),
+    /** Mail from these networks is outbound even without authentication. */
+    internal: z.array(network).default(['127.0.0.0/8', '::1/128']),
+    /** Mail servers that may connect over TCP. */
+    allow: z.array(network).default(['127.0.0.0/8', '::1/128']),
+    /** Names of the mail server's daemons all of whose mail is outbound (`{daemon_name}`), such as a submission service's. */
+    daemons: z.array(z.string().min(1)).default([]),
+    /** Sign mail from sub.example.com with the keys of example.com where sub.example.com has none of its own. */
+    signSubdomains: z.boolean().default(false),
+    onFailure: z.enum(['tempfail', 'reject', 'pass']).default('tempfail'),
+    streams: z.array(streamRule).default([]),
+    sign,
+    maxConnections: z.int().min(1).max(100_000).default(1000),
+    /** Without a word from the mail server for so long, its connection is closed. */
+    idleTimeout: durationBetween(10_000, 7 * day).prefault('7210s'),
+  })
+  .prefault({});
+
 const reconcile = z
   .strictObject({
     /** Domains looked at side by side: most of a look is waiting for DNS. */
@@ -164,14 +192,9 @@ const log = z
   .strictObject({
     level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
     /** `auto`: text at a terminal, JSON elsewhere. */
-    /** Sign mail from sub.example.com with the keys of example.com where sub.example.com has none of its own. */
     format: z.enum(['auto', 'text', 'json']).default('auto'),
   })
   .prefault({});
-    sign,
-    maxConnections: z.int().min(1).max(100_000).default(1000),
-    /** Without a word from the mail server for so long, its connection is closed. */
-    idleTimeout: durationBetween(10_000, 7 * day).prefault('7210s'),
 
 export const configSchema = z.strictObject({
   /** Folder of the database and the key-encryption key; by default /var/lib/keyturn where it exists and ./.keyturn elsewhere. */
