@@ -10,12 +10,19 @@ export function configCommand({ terminal }: CommandContext): Command {
     return loadConfig(globals(command).config, { env: terminal.env, workingFolder: process.cwd() });
   };
 
-  const check = command.command('check').description('Check the configuration; exit code 2 where something is wrong.');
+  const check = command
+    .command('check')
+    .description(
+      'Check the configuration; exit code 2 where something is wrong; what is allowed but seldom meant is only a warning.',
+    );
   withExamples(check, [['keyturn config check --config /etc/keyturn/keyturn.yaml', 'before a restart']]);
   check.action(async () => {
-    const { file } = await load();
-    if (globals(command).json) terminal.out(`${JSON.stringify({ file, ok: true })}\n`);
-    else terminal.out(file === null ? 'No configuration file: every setting is the default.\n' : `${file} is right.\n`);
+    const { file, config } = await load();
+    const { configWarnings } = await import('../control/config/warnings.ts');
+    const warnings = configWarnings(config);
+    if (globals(command).json) return terminal.out(`${JSON.stringify({ file, ok: true, warnings })}\n`);
+    for (const warning of warnings) terminal.err(`warning: ${warning}\n`);
+    terminal.out(file === null ? 'No configuration file: every setting is the default.\n' : `${file} is right.\n`);
   });
 
   const show = command

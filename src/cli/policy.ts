@@ -97,6 +97,8 @@ function setCommand(context: CommandContext): Command {
       if (options.set.length === 0) throw usage('nothing to change: give --set setting=value');
       const { policy: base } = await find(session, name, options, true);
       const policy = await changed(base, options.set);
+      const { policyWarnings } = await import('../control/config/warnings.ts');
+      for (const warning of policyWarnings(policy)) context.terminal.err(`warning: ${warning}\n`);
       if (options.domain !== undefined) {
         const { snapshot } = await requireDomain(session.store, options.domain);
         const { name: domain } = snapshot.domain;

@@ -13,8 +13,9 @@ export function serveCommand({ terminal, stop }: CommandContext): Command {
     ['keyturn serve --config /etc/keyturn/keyturn.yaml', 'as a service'],
   ]);
   return command.action(async () => {
-    const [{ loadConfig }, { createLog }, server, { systemClock }] = await Promise.all([
+    const [{ loadConfig }, { configWarnings }, { createLog }, server, { systemClock }] = await Promise.all([
       import('../control/config/load.ts'),
+      import('../control/config/warnings.ts'),
       import('../control/log.ts'),
       import('../control/server.ts'),
       import('../lifecycle/clock.ts'),
@@ -28,6 +29,7 @@ export function serveCommand({ terminal, stop }: CommandContext): Command {
       write: terminal.err,
       now: () => systemClock.now(),
     });
+    for (const warning of configWarnings(loaded.config)) log.warn('configuration', { warning });
     try {
       await using running = await server.startServer({ loaded, env: terminal.env, clock: systemClock, log });
       if (!stop.aborted)

@@ -113,6 +113,9 @@ describe('a configuration', () => {
     expect(problems('policies: {x: {rotateEvery: 1h, lead: 2h}}')[0]).toMatch(
       /rotateEvery \(1h\) must be longer than lead/,
     );
+    expect(problems('policies: {x: {keys: [rsa-2048, 2 x rsa-2048]}}')[0]).toMatch(
+      /same kind twice; write "2 x rsa-2048"/,
+    );
     expect(problems('policies: {x: {selectorTemplate: "s{date}"}}')[0]).toMatch(/must contain \{n\}/);
   });
 
