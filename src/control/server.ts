@@ -164,7 +164,11 @@ function background(context: {
     every(1000, 'clock-not-watched', async () => {
       const jump = jumped();
       if (jump === null) return;
-      log.warn('clock-jumped', { milliseconds: Math.round(jump.by) });
+      log.warn('clock-jumped', {
+        milliseconds: Math.round(jump.by),
+        advice:
+          'waits are not shortened by it; see to the time service, for signatures and logs carry the wrong time meanwhile',
+      });
       const details = { milliseconds: Math.round(jump.by) };
       await store.journal.append([
         { actor: 'keyturn', source: 'serve', domain: null, kind: 'clock-jumped', details, at: jump.at },
