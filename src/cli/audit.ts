@@ -13,16 +13,31 @@ export function auditCommand(context: CommandContext): Command {
   const verify = command
     .command('verify')
     .description('Find any entry that was altered, dropped, moved or added; exit code 1 where there is one.');
-  withExamples(verify, [['keyturn audit verify --json', 'for a nightly job']]);
-  verify.action(async () => {
+  verify.option('--head <hash>', 'and that this head, noted earlier, is in the chain');
+  withExamples(verify, [
+    ['keyturn audit verify --json', 'for a nightly job: note the head elsewhere'],
+    ['keyturn audit verify --head 5f2c…', 'nothing that was written up to that head has changed since'],
+  ]);
+  verify.action(async ({ head: noted }: { head?: string }) => {
+    if (noted !== undefined && !/^[0-9a-f]{64}$/i.test(noted))
+      throw usage('--head: expected the 64 hexadecimal digits that an earlier "keyturn audit verify" printed');
     await using session = await openSession(context, verify);
-    const verdict = await session.store.journal.verify();
+    const verdict = await session.store.journal.verify(noted === undefined ? {} : { noted });
     exit(verdict.kind === 'intact' ? exitCodes.ok : exitCodes.wrong);
     if (session.json) return printJson(terminal, verdict);
     const paint = painter(terminal);
-    if (verdict.kind === 'intact')
-      terminal.out(`${paint('green', 'intact')}: ${verdict.entries} entries, head ${verdict.head}\n`);
-    else terminal.out(`${paint('red', verdict.what)} at entry ${verdict.seq}: ${verdict.message}\n`);
+    if (verdict.kind === 'broken')
+      return terminal.out(`${paint('red', verdict.what)} at entry ${verdict.seq}: ${verdict.message}\n`);
+    if (verdict.kind === 'another-chain') terminal.out(`${paint('red', 'another chain')}: ${verdict.message}\n`);
+    else terminal.out(`${paint('green', 'intact')}\n`);
+    terminal.out(`entries  ${verdict.entries}\nhead     ${verdict.head}\n`);
+    if (verdict.kind !== 'intact') return;
+    if (verdict.noted === undefined)
+      terminal.out('Note the head elsewhere: with --head it shows later that nothing up to here was written anew.\n');
+    else
+      terminal.out(
+        `The head noted earlier is that of entry ${verdict.noted}; ${verdict.entries - verdict.noted} came after it.\n`,
+      );
   });
 
   const list = command

@@ -60,6 +60,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./audit.ts')).auditCommand,
   },
   {
+    name: 'store',
+    summary: 'Show what the store holds; seal it under a new key',
+    load: async () => (await import('./store.ts')).storeCommand,
+  },
+  {
     name: 'milter',
     summary: 'Run the signing milter alone, or check one',
     load: async () => (await import('./milter.ts')).milterCommand,

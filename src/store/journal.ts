@@ -31,7 +31,10 @@ export interface JournalEvent extends Required<NewEvent> {
 }
 
 export type JournalVerdict =
-  | { readonly kind: 'intact'; readonly entries: number; readonly head: string }
+  /** `noted`: the entry whose hash was noted earlier, where one was asked for (0: before the first). */
+  | { readonly kind: 'intact'; readonly entries: number; readonly head: string; readonly noted?: number }
+  /** Every entry fits, but the head that was noted earlier is not among them: this is another chain, or a copy from before. */
+  | { readonly kind: 'another-chain'; readonly entries: number; readonly head: string; readonly message: string }
   | {
       readonly kind: 'broken';
       /** The first entry that is not as it was written. */
@@ -46,11 +49,21 @@ export interface JournalFilter {
   readonly order?: 'newest' | 'oldest';
 }
 
+export interface VerifyOptions {
+  /** Told the entries read so far. */
+  readonly progress?: (entries: number) => void;
+  /**
+   * A head noted earlier, in hexadecimal. Who has both the database and the key-encryption key could write the whole journal anew:
+   * a head that was kept elsewhere shows it.
+   */
+  readonly noted?: string;
+}
+
 export interface JournalStore {
   append(events: readonly NewEvent[]): Promise<void>;
   list(filter: JournalFilter, page?: PageRequest): Promise<Page<JournalEvent>>;
-  /** Reads the whole chain, streaming, and reports the first entry that does not fit. `progress` is told the entries read so far. */
-  verify(progress?: (entries: number) => void): Promise<JournalVerdict>;
+  /** Reads the whole chain, streaming, and reports the first entry that does not fit. */
+  verify(options?: VerifyOptions): Promise<JournalVerdict>;
 }
 
 /** An event that is known to be storable. */
@@ -71,7 +84,7 @@ export function createJournal(db: Db, writer: Writer, key: Uint8Array): JournalS
       });
     },
     list: (filter, page) => listEvents(db, filter, page),
-    verify: (progress) => verifyChain(db, key, progress),
+    verify: (options) => verifyChain(db, key, options),
   };
 }
 
@@ -111,6 +124,12 @@ async function saveHead(db: Db, key: Uint8Array, head: Head): Promise<void> {
   await sql`replace into meta (name, value) values (${HEAD}, ${writeHead(key, head)})`.execute(db);
 }
 
+/** The last entry's number and hash, without reading the chain. Throws `StoreError` `corrupt` where the head was altered. */
+export async function journalHead(db: Db, key: Uint8Array): Promise<{ entries: number; head: string }> {
+  const { seq, hash } = await loadHead(db, key);
+  return { entries: seq, head: hash.toString('hex') };
+}
+
 async function loadHead(db: Db, key: Uint8Array): Promise<Head> {
   const row = await db.selectFrom('meta').select('value').where('name', '=', HEAD).executeTakeFirst();
   const head = row && readHead(key, row.value);
@@ -148,7 +167,8 @@ async function listEvents(db: Db, filter: JournalFilter, page: PageRequest = {})
   return { items, next: rows.length > limit ? String(items.at(-1)?.seq) : null };
 }
 
-async function verifyChain(db: Db, key: Uint8Array, progress?: (entries: number) => void): Promise<JournalVerdict> {
+async function verifyChain(db: Db, key: Uint8Array, { progress, noted }: VerifyOptions = {}): Promise<JournalVerdict> {
+  const wanted = noted === undefined ? null : Buffer.from(noted, 'hex');
   // The head first: entries that are written meanwhile come after it, and are not judged.
   const stored = await db.selectFrom('meta').select('value').where('name', '=', HEAD).executeTakeFirst();
   const head = stored && readHead(key, stored.value);
@@ -156,6 +176,7 @@ async function verifyChain(db: Db, key: Uint8Array, progress?: (entries: number)
   let at: Head = { seq: 0, hash: GENESIS };
   /** The last entry whose MAC was checked: what lies behind it cannot have been recomputed. */
   let checked = 0;
+  let found = wanted !== null && sameBytes(wanted, GENESIS) ? 0 : null;
   for (;;) {
     const rows = await db
       .selectFrom('journal')
@@ -177,6 +198,7 @@ async function verifyChain(db: Db, key: Uint8Array, progress?: (entries: number)
         );
       }
       at = { seq: row.seq, hash: row.hash };
+      if (wanted !== null && sameBytes(wanted, row.hash)) found = row.seq;
       if (row.mac) {
         if (!sameBytes(checkpointMac(key, at), row.mac)) {
           return broken(
@@ -207,7 +229,14 @@ async function verifyChain(db: Db, key: Uint8Array, progress?: (entries: number)
     );
   if (!sameBytes(at.hash, head.hash))
     return broken(checked + 1, 'altered', `Entry ${head.seq} is not the one that was written last.`);
-  return (await findAppended(db, key, head)) ?? { kind: 'intact', entries: head.seq, head: head.hash.toString('hex') };
+  const appended = await findAppended(db, key, head);
+  if (appended !== undefined) return appended;
+  const chain = { entries: head.seq, head: head.hash.toString('hex') };
+  if (wanted === null) return { kind: 'intact', ...chain };
+  if (found !== null) return { kind: 'intact', ...chain, noted: found };
+  const message =
+    'The chain fits, but the head that was noted earlier is not in it: it was written anew, or restored from a copy of before.';
+  return { kind: 'another-chain', ...chain, message };
 }
 
 /** An entry behind the head was not written by us; unless the head has moved on meanwhile, which is read in the same transaction. */

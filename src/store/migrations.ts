@@ -218,7 +218,7 @@ export async function migrate(db: Db, dialect: StoreDialect): Promise<void> {
   });
 }
 
-async function schemaVersion(db: Db): Promise<number> {
+export async function schemaVersion(db: Db): Promise<number> {
   const row = await db.selectFrom('meta').select('value').where('name', '=', 'schema-version').executeTakeFirst();
   return row ? Number(row.value) : 0;
 }

@@ -21,6 +21,7 @@ import { reseal } from './reseal.ts';
 import { type Keks, type Place, seal, unseal } from './sealing.ts';
 import { createSecrets } from './secrets.ts';
 import { sqliteDialect } from './sqlite.ts';
+import { storeStatus } from './status.ts';
 import type { Store } from './store.ts';
 import type { Db, Tables } from './tables.ts';
 import { loadCounts } from './tally.ts';
@@ -138,6 +139,8 @@ function createStore(db: Db, dialect: StoreDialect, keks: Keks, journalKey: Uint
       await writer.write(({ trx }) => saveJournalKey(trx, keks, journalKey));
       return await reseal(writer, keks);
     },
+
+    status: () => storeStatus(db, keks, journalKey),
 
     proofs: (keyId) => loadProofs(db, keyId),
     journal: createJournal(db, writer, journalKey),

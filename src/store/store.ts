@@ -8,6 +8,7 @@ import type { JournalStore, NewEvent } from './journal.ts';
 import type { Json } from './json.ts';
 import type { KeyPool } from './pool.ts';
 import type { NewProof, ProofRow } from './proofs.ts';
+import type { StoreStatus } from './status.ts';
 import type { ZoneStore } from './zones.ts';
 
 /** A lease on one due domain. Whoever claims it later gets another token, and commits under this one are then stale. */
@@ -222,6 +223,8 @@ export interface Store extends AsyncDisposable {
   readonly pool: KeyPool;
   /** Seals every private key under the current key-encryption key; the number of keys sealed anew. */
   reseal(): Promise<number>;
+
+  status(): Promise<StoreStatus>;
 
   // Evidence
   /** Newest first; the first is the latest proof. */

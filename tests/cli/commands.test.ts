@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildProgram, run } from '../../src/cli/program.ts';
@@ -173,6 +174,55 @@ describe('a store that cannot be used', () => {
     const { code, err } = await keyturn('domain', 'list', '--config', 'broken.yaml');
     expect(code).toBe(3);
     expect(err).not.toMatch(/this should not have happened|\n {4}at /);
+  });
+});
+
+describe('the store and its journal', () => {
+  const json = async (...args: string[]) => {
+    const { code, out } = await keyturn(...args, '--config', 'kept.yaml', '--json');
+    return { code, value: JSON.parse(out) };
+  };
+
+  test('a head noted earlier is found in the chain; one of another chain is not', async () => {
+    writeFileSync(dir.join('kept.yaml'), 'data: ./kept\n');
+    await json('domain', 'add', 'kept.example');
+    const { value: noted } = await json('audit', 'verify');
+    expect(noted.entries).toBeGreaterThan(0);
+    expect((await json('store', 'status')).value.journal).toEqual({ entries: noted.entries, head: noted.head });
+    await json('key', 'pause', 'kept.example');
+    const later = await json('audit', 'verify', '--head', noted.head);
+    expect(later).toMatchObject({ code: 0, value: { kind: 'intact', noted: noted.entries } });
+    expect(later.value.entries).toBe(noted.entries + 1);
+    const shown = await keyturn('audit', 'verify', '--config', 'kept.yaml', '--head', noted.head);
+    expect(shown.out).toContain(`that of entry ${noted.entries}; 1 came after it`);
+    const foreign = await json('audit', 'verify', '--head', 'ab'.repeat(32));
+    expect(foreign).toMatchObject({ code: 1, value: { kind: 'another-chain' } });
+    expect((await keyturn('audit', 'verify', '--head', 'abc')).code).toBe(2);
+  });
+
+  test('is described, and sealed anew under a key that is put first', async () => {
+    const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' });
+    writeFileSync(dir.join('one.pem'), pem, { mode: 0o600 });
+    await json('domain', 'import', 'kept.example', '--selector', 's1', '--key', dir.join('one.pem'));
+    const { value: before } = await json('store', 'status');
+    expect(before).toMatchObject({ domains: { mail: 1 }, schemaVersion: expect.any(Number), toReseal: 0 });
+    expect(before.sealedBy).toEqual({ [before.kek]: 1 });
+
+    const file = dir.join('kept', 'kek');
+    const old = readFileSync(file, 'utf8');
+    writeFileSync(file, `${Buffer.alloc(32, 9).toString('base64')}\n${old}`);
+    expect((await json('store', 'status')).value).toMatchObject({ toReseal: 1, sealedBy: { [before.kek]: 1 } });
+    expect((await json('store', 'reseal', '--dry-run')).value).toMatchObject({ toReseal: 1, resealed: 0 });
+    expect((await json('store', 'reseal')).value).toMatchObject({ resealed: 1 });
+    writeFileSync(file, `${Buffer.alloc(32, 9).toString('base64')}\n`);
+    const { value: after } = await json('store', 'status');
+    expect(after).toMatchObject({ toReseal: 0, sealedBy: { [after.kek]: 1 } });
+    expect(after.kek).not.toBe(before.kek);
+    const { value: audit } = await json('audit', 'list');
+    expect(audit.entries[0]).toMatchObject({ kind: 'store-resealed', details: { keys: 1, kek: after.kek } });
+    const shown = await keyturn('store', 'status', '--config', 'kept.yaml');
+    expect(shown.out).toContain(after.kek);
+    expect(shown.out + JSON.stringify(after)).not.toContain(Buffer.alloc(32, 9).toString('base64'));
   });
 });
 
