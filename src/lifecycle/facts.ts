@@ -64,6 +64,14 @@ export function isAbsentEverywhere(snapshot: Snapshot, key: KeyView): boolean {
   return snapshot.signers.every((signer) => signer.setAsideAt !== null || signer.acknowledgedGeneration >= left);
 }
 
+/**
+ * An imported key whose record has been there all along: it was found as it stood, and nobody had to write it. One that had to be
+ * published first is new to resolvers, whatever it signed before.
+ */
+export function stoodBeforeUs(key: KeyView): boolean {
+  return key.imported && key.written === null && key.retry === null;
+}
+
 /** Key made, not yet used: on its way to becoming a successor. */
 export function isPipeline(key: KeyView): boolean {
   return key.state === 'created' || key.state === 'published' || key.state === 'standby';

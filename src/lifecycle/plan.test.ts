@@ -387,6 +387,28 @@ describe('an imported key', () => {
     ).toBe(false);
   });
 
+  it('is not written where it stands already', () => {
+    const life = newLife({ keys: rsa });
+    imported(life);
+    life.live(DAY);
+    expect(life.key('old').state).toBe('active');
+    expect(life.steps.some(({ step }) => step.kind === 'write-record' && step.keyId === 'old')).toBe(false);
+  });
+
+  it('whose record is missing is published, and waits for the negative caches like any other', () => {
+    let writtenAt: number | null = null;
+    const life = newLife({ keys: rsa }, 'mail', (step, at) => {
+      if (step.kind === 'write-record' && step.keyId === 'old') writtenAt ??= at;
+      if (step.kind !== 'prove' || step.keyId !== 'old' || writtenAt !== null) return undefined;
+      return [{ kind: 'proved', keyId: 'old', proof: proofOf('missing', at) }];
+    });
+    imported(life);
+    life.until((s) => s.keys.some((key) => key.selector === 'dkim' && key.state === 'active'), 3 * DAY);
+    expect(writtenAt).not.toBeNull();
+    expect(life.now - (writtenAt ?? life.now)).toBeGreaterThanOrEqual(300_000);
+    expect(life.violations).toEqual([]);
+  });
+
   it('that is too weak is replaced, with an overlap', () => {
     const life = newLife({ keys: rsa });
     imported(life, 1024);

@@ -12,6 +12,7 @@ import {
   isSeen,
   isSpoiled,
   policyOf,
+  stoodBeforeUs,
 } from './facts.ts';
 import type { Policy } from './policy.ts';
 import { hasBeenActive, mayEnterFrom } from './transitions.ts';
@@ -135,13 +136,13 @@ export function faultOfEntering(
 }
 
 /**
- * Resolvers that asked before the record was there have forgotten it. An imported key's record was there before us, and so
- * was that of a retiring key, unless it has been away since.
+ * Resolvers that asked before the record was there have forgotten it. An imported key's record was there before us
+ * unless we had to write it, and so was that of a retiring key, unless it has been away since.
  */
 export function isPastNegativeCaches(key: KeyView): boolean {
   if (key.provedSince === null) return false;
   if (key.state === 'retiring') return key.activatedAt !== null && key.provedSince <= key.activatedAt;
-  return key.imported || key.waited >= negativeWait(key);
+  return stoodBeforeUs(key) || key.waited >= negativeWait(key);
 }
 
 /**

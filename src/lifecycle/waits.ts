@@ -4,6 +4,7 @@
  * lengthens it. Every margin scales with the policy, so that the same code runs a rotation of seconds and one of months.
  * All values are milliseconds.
  */
+import { stoodBeforeUs } from './facts.ts';
 import type { Policy } from './policy.ts';
 import type { KeyView } from './types.ts';
 
@@ -33,12 +34,12 @@ export function negativeWait(key: KeyView): number {
 
 /** What a key waits before its first use when it is needed now: the negative cache, and a quarter for clocks and looks. */
 export function urgentWait(key: KeyView): number {
-  return key.imported ? 0 : Math.max(negativeWait(key) * 1.25, SMALLEST);
+  return stoodBeforeUs(key) ? 0 : Math.max(negativeWait(key) * 1.25, SMALLEST);
 }
 
 /** What a key waits before a planned use: the policy's lead, at least twice the negative cache. */
 export function plannedWait(key: KeyView, policy: Policy): number {
-  return key.imported ? 0 : Math.max(policy.lead, negativeWait(key) * 2, SMALLEST);
+  return stoodBeforeUs(key) ? 0 : Math.max(policy.lead, negativeWait(key) * 2, SMALLEST);
 }
 
 /**

@@ -102,7 +102,8 @@ function proved(snapshot: Snapshot, key: KeyView, proof: NonNullable<KeyView['pr
     const provedSince = sameQuestion ? (key.provedSince ?? proof.at) : proof.at;
     return { snapshot: changeKey(snapshot, key.id, { proof, provedSince }) };
   }
-  const waitsForCache = !key.imported && isPipeline(key);
+  // In a domain that leaves, the wait of an imported key is for mail that it signed before.
+  const waitsForCache = isPipeline(key) && !(key.imported && snapshot.domain.removingAt !== null);
   const speaksAgainst = proof.verdict !== 'unreachable';
   return {
     snapshot: changeKey(snapshot, key.id, {

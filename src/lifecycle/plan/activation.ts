@@ -20,6 +20,7 @@ export function planActivation(look: Look, judged: Judged): void {
     if (complete || !waits) for (const key of stale) look.wantProof.add(key.id);
     if (waits && !together) continue;
     for (const key of ready) {
+      if (look.enter.includes(key.id)) continue;
       look.enter.push(key.id);
       look.changeReasons.push(WHY[need.cause]);
     }
@@ -92,10 +93,11 @@ interface Choice {
 
 /** As many keys as are missing, the first candidates first. */
 function choose(look: Look, judged: Judged, need: Need): Choice {
-  const ready: KeyView[] = [];
+  // Imported keys that enter in this very change are in place of others.
+  const ready = judged.pipeline.filter((key) => look.enter.includes(key.id) && matches(key, need.spec));
   const stale: KeyView[] = [];
   for (const key of candidatesFor(judged, need)) {
-    if (ready.length + stale.length === need.missing) break;
+    if (ready.length + stale.length >= need.missing) break;
     if (faultOfEntering(look.snapshot, key, look.policy, look.now, look.guards) === null) ready.push(key);
     else if (isPastNegativeCaches(key) && (isSeen(key) || key.proof === null)) stale.push(key);
   }

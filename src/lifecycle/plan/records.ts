@@ -1,10 +1,19 @@
 /** The record that each key should have, and when to write it (again). */
-import { countedSigners, findStream, hasSigned, isAcknowledged, isPipeline, isSeen, policyOf } from '../facts.ts';
+import {
+  countedSigners,
+  findStream,
+  hasSigned,
+  isAcknowledged,
+  isPipeline,
+  isSeen,
+  policyOf,
+  stoodBeforeUs,
+} from '../facts.ts';
 import { frozenAt } from '../freeze.ts';
 import type { Policy } from '../policy.ts';
 import { faultOfWithdrawal } from '../rules.ts';
 import { hasBeenActive } from '../transitions.ts';
-import type { KeyView, RecordKind } from '../types.ts';
+import type { KeyView, RecordKind, Verdict } from '../types.ts';
 import { growing, retryAt } from '../waits.ts';
 import { type Look, standingSince } from './look.ts';
 import { brokenReason } from './retirement.ts';
@@ -63,15 +72,19 @@ function desiredTtl(look: Look, key: KeyView, policy: Policy): number {
   return settled && countedSigners(look.snapshot).length > 0 ? policy.ttl : policy.ttlAhead;
 }
 
-/** Why the record must be written now, or null where it stands as it should, for all we know. */
+/**
+ * Why the record must be written now, or null where it stands as it should, for all we know. The record of an imported key is
+ * looked for before it is written: only so is it known whether it stood there before us.
+ */
 function reasonToWrite(look: Look, key: KeyView, record: RecordKind, ttl: number, policy: Policy): string | null {
   const seen = isSeen(key, record);
   const { written, proof } = key;
+  if (record === 'key' && stoodBeforeUs(key) && (proof === null || isSilent(proof.verdict))) return null;
   if (written === null || written.kind !== record) return seen ? null : WRITE[record];
   // A person who sets records by hand is not asked to change a TTL: what was never written by us has none of ours.
   if (record !== 'absent' && written.ttl !== ttl) return 'its TTL is to change';
   if (seen || proof === null || proof.expected !== record) return null;
-  if (proof.verdict === 'unreachable' || proof.verdict === 'bogus') return null;
+  if (isSilent(proof.verdict)) return null;
   // The servers lag, or the publisher did not do what it said: write again, at growing intervals.
   const since = standingSince(look.snapshot, { kind: 'key', id: key.id }, brokenReason(key)) ?? look.now;
   const next = written.at + growing(Math.min(since, written.at), look.now, policy);
@@ -80,6 +93,11 @@ function reasonToWrite(look: Look, key: KeyView, record: RecordKind, ttl: number
     return null;
   }
   return `it was last found ${proof.verdict}`;
+}
+
+/** Nothing is known of what stands there. */
+function isSilent(verdict: Verdict): boolean {
+  return verdict === 'unreachable' || verdict === 'bogus';
 }
 
 const WRITE: Readonly<Record<RecordKind, string>> = {

@@ -246,10 +246,12 @@ export function run(history: History, options: RunOptions = {}): Run {
     sleepUntil(t);
   }
 
-  /** The key's old system has been signing with it until now, and its record was there long before. */
+  /** The key's old system has been signing with it until now, and its record, if it has one, was there long before. */
   function takeOver(selector: string, t: number): void {
     imported++;
-    for (let server = 0; server < history.servers; server++)
+    // Every third was never published, or its record is gone.
+    const isPublished = imported % 3 !== 0;
+    for (let server = 0; isPublished && server < history.servers; server++)
       world.servers.write(server, selector, { kind: 'key', ttl: 3600 }, BEGIN - DAY * 400, BEGIN - DAY * 400);
     world.lastUse.set(selector, t);
   }
