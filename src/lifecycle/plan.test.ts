@@ -303,6 +303,37 @@ describe('a rollback', () => {
     expect(life.violations).toEqual([]);
   });
 
+  it('still works where a server of the old key could not be asked for a while', () => {
+    const life = settledLife({ keys: rsa });
+    const old = firstActive(life);
+    life.answer = finding('unreachable', (key) => key.id === old.id);
+    life.live(DAY);
+    life.answer = () => undefined;
+    life.happen({ kind: 'rotation-requested', at: life.now, stream: 'default' });
+    life.until(rotated(old), 2 * DAY);
+    const fresh = firstActive(life);
+    life.answer = finding('unreachable', (key) => key.id === old.id);
+    life.live(DAY);
+    life.answer = () => undefined;
+    life.happen({ kind: 'rolled-back', at: life.now, stream: 'default' });
+    life.until(rotated(fresh), DAY);
+    expect(selectors(life.keys('active'))).toEqual([old.selector]);
+    expect(life.violations).toEqual([]);
+  });
+
+  it('is refused where the record of the only key that could come back has been away', () => {
+    const life = settledLife({ keys: rsa });
+    const old = firstActive(life);
+    life.happen({ kind: 'rotation-requested', at: life.now, stream: 'default' });
+    life.until(rotated(old), 2 * DAY);
+    life.answer = finding('missing', (key) => key.id === old.id);
+    life.live(DAY);
+    const before = life.snapshot;
+    life.happen({ kind: 'rolled-back', at: life.now, stream: 'default' });
+    expect(life.snapshot).toBe(before);
+    expect(life.keys('active').map((key) => key.rejectedAt)).toEqual([null]);
+  });
+
   it('is refused once the old key is revoked', () => {
     const life = settledLife({ keys: rsa });
     const old = firstActive(life);

@@ -145,6 +145,11 @@ export function isPastNegativeCaches(key: KeyView): boolean {
   return stoodBeforeUs(key) || key.waited >= negativeWait(key);
 }
 
+/** Whether a rollback may count on a key that has left: no resolver remembers its record as missing, as far as is known. */
+export function mayComeBack(key: KeyView): boolean {
+  return key.proof === null || isPastNegativeCaches(key);
+}
+
 /**
  * Rule 2: a key leaves the active set only when another healthy key of its stream stays, every signer has acknowledged it, and
  * a signature of it has been seen. A domain that is being removed lets its keys go.

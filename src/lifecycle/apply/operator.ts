@@ -2,6 +2,7 @@
 import type { Applied } from '../apply.ts';
 import { findKey, findStream, isSpoiled } from '../facts.ts';
 import { newSigner, newStream } from '../new-domain.ts';
+import { mayComeBack } from '../rules.ts';
 import type { KeyView, OperatorOutcome, Snapshot } from '../types.ts';
 import { changeKey, changeSigner, changeStream, dropConditions } from './change.ts';
 
@@ -96,7 +97,7 @@ function rollBack(snapshot: Snapshot, stream: string, at: number): Applied {
   const firstIn = Math.min(...rejected.map(entered));
   const old = [
     ...active.filter((key) => !rejected.includes(key)),
-    ...retiring.filter((key) => (key.leftGeneration ?? 0) >= firstIn),
+    ...retiring.filter((key) => (key.leftGeneration ?? 0) >= firstIn && mayComeBack(key)),
   ];
   if (rejected.length === 0 || old.length === 0) return { snapshot, refused: 'nothing-to-roll-back' };
   const ids = new Set(rejected.map((key) => key.id));

@@ -105,10 +105,12 @@ function proved(snapshot: Snapshot, key: KeyView, proof: NonNullable<KeyView['pr
   // In a domain that leaves, the wait of an imported key is for mail that it signed before.
   const waitsForCache = isPipeline(key) && !(key.imported && snapshot.domain.removingAt !== null);
   const speaksAgainst = proof.verdict !== 'unreachable';
+  // A server that was silent has not said that the record of a key in use was away: a rollback may still need that key.
+  const keepsStanding = !speaksAgainst && (key.state === 'active' || key.state === 'retiring');
   return {
     snapshot: changeKey(snapshot, key.id, {
       proof,
-      provedSince: null,
+      provedSince: keepsStanding ? key.provedSince : null,
       ...(waitsForCache && speaksAgainst ? { waited: 0 } : {}),
     }),
   };

@@ -2,7 +2,7 @@
 import { isPipeline, isSpoiled, policyOf, spread } from '../facts.ts';
 import { type Frozen, frozenAt } from '../freeze.ts';
 import type { KeySpec, Policy } from '../policy.ts';
-import { isPastNegativeCaches } from '../rules.ts';
+import { mayComeBack } from '../rules.ts';
 import type { KeyView, StreamView } from '../types.ts';
 import { clamp } from '../waits.ts';
 import type { Look } from './look.ts';
@@ -126,10 +126,6 @@ export function returning(judged: Judged): readonly KeyView[] {
   if (rejected.length === 0) return [];
   const firstIn = Math.min(...rejected.map((key) => key.enteredGeneration ?? 0));
   return judged.keys.filter(
-    (key) =>
-      key.state === 'retiring' &&
-      !isSpoiled(key) &&
-      (key.leftGeneration ?? 0) >= firstIn &&
-      (key.proof === null || isPastNegativeCaches(key)),
+    (key) => key.state === 'retiring' && !isSpoiled(key) && (key.leftGeneration ?? 0) >= firstIn && mayComeBack(key),
   );
 }
