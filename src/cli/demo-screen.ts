@@ -3,7 +3,7 @@ import type { RehearsalResult, RehearsalView } from '../control/rehearsal/rehear
 import type { TrafficCounts } from '../control/rehearsal/traffic.ts';
 import { keyKind } from './key-table.ts';
 import { drawLanes } from './lanes.ts';
-import { painter, visibleLength } from './output.ts';
+import { flow, painter, visibleLength } from './output.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface DemoScreen {
@@ -18,6 +18,8 @@ export interface DemoScreen {
 const frame = 120;
 /** The span that the lanes show, milliseconds; it grows when the demo takes longer. */
 const span = 60_000;
+/** What stands in place of a compromised key's kind. */
+const leaked = 'leaked';
 
 export function createDemoScreen(terminal: Terminal, counts: () => TrafficCounts): DemoScreen {
   const start = Date.now();
@@ -36,12 +38,11 @@ export function createDemoScreen(terminal: Terminal, counts: () => TrafficCounts
       ...(refused > 0
         ? [paint('dim', `${refused} signatures of the compromised key were refused, as they should be`)]
         : []),
-      `${paint('cyan', '▸')} ${phase}`,
     ];
     const now = Date.now();
     const lanes = (view?.snapshot.keys ?? []).map((key) => ({
       name: key.selector,
-      kind: key.compromisedAt === null ? keyKind(key) : 'leaked',
+      kind: key.compromisedAt === null ? keyKind(key) : leaked,
       changes: view?.changes.get(key.id) ?? [],
     }));
     const to = Math.max(start + span, now + 2000);
@@ -54,7 +55,13 @@ export function createDemoScreen(terminal: Terminal, counts: () => TrafficCounts
       dates: false,
       future: false,
     });
-    return `${head.map((line) => cut(line, terminal.columns)).join('\n')}\n\n${drawing}`;
+    const told = flow(phase.split(' '), terminal.columns - 2, ' ').map(
+      (line, i) => `${i === 0 ? paint('cyan', '▸') : ' '} ${line}`,
+    );
+    const legend = lanes.some(({ kind }) => kind === leaked)
+      ? `${leaked}: the key that was declared compromised\n`
+      : '';
+    return `${[...head.map((line) => cut(line, terminal.columns)), ...told].join('\n')}\n\n${drawing}${legend}`;
   };
 
   const draw = () => {

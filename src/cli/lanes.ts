@@ -1,7 +1,7 @@
 /** Keys as lanes over time, for `plan` and the demo: one line a key, one character a slice of time. */
 import type { KeyState, KeyView, Snapshot } from '../lifecycle/types.ts';
 import { keyKind, stateStyles } from './key-table.ts';
-import { moment, type Paint } from './output.ts';
+import { flow, moment, type Paint } from './output.ts';
 
 export interface Lane {
   readonly name: string;
@@ -91,12 +91,15 @@ export function drawLanes(
   const indent = ' '.repeat(names + kinds + 4);
   const precise = to - from < 86_400_000;
   const end = dates ? moment(to, precise) : '';
-  const axis = `${indent}${' '.repeat(Math.max(0, nowColumn - 1))}now${end.padStart(Math.max(end.length, width - nowColumn - 2))}`;
-  const legend = (Object.keys(marks) as KeyState[])
-    .filter((state) => state !== 'removed')
-    .map((state) => `${paint(stateStyles[state], marks[state].repeat(2))} ${state}`)
-    .join('  ');
-  return `${lines.join('\n')}\n${paint('dim', axis)}\n\n${legend}\n`;
+  const nowAt = Math.max(0, Math.min(nowColumn - 1, width - 3));
+  const room = width - nowAt - 3;
+  const axis = `${indent}${' '.repeat(nowAt)}now${end.length < room ? end.padStart(room) : ''}`.trimEnd();
+  const legend = (Object.keys(marks) as KeyState[]).flatMap((state) =>
+    state === 'removed' ? [] : [`${paint(stateStyles[state], marks[state].repeat(2))} ${state}`],
+  );
+  if (visible.some((lane) => lane.changes.some((change) => change.state === 'removed' && change.at < to)))
+    legend.push('(end) removed');
+  return `${lines.join('\n')}\n${paint('dim', axis)}\n\n${flow(legend, columns, '  ').join('\n')}\n`;
 }
 
 function stateAt(lane: Lane, at: number): KeyState | null {

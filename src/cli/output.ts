@@ -40,6 +40,18 @@ export function visibleLength(text: string): number {
   return text.replace(/\x1b\[\d+m/g, '').length;
 }
 
+/** Pieces side by side in lines of at most so many columns; a piece is never broken. */
+export function flow(pieces: readonly string[], columns: number, gap: string): string[] {
+  const lines: string[] = [];
+  for (const piece of pieces) {
+    const line = lines.at(-1);
+    if (line !== undefined && visibleLength(line + gap + piece) <= columns)
+      lines[lines.length - 1] = line + gap + piece;
+    else lines.push(piece);
+  }
+  return lines;
+}
+
 /** `2026-11-24 18:52` UTC; with seconds where the moments shown lie close together. */
 export function moment(at: number, precise = false): string {
   return new Date(at)

@@ -21,7 +21,7 @@ describe('the demo', () => {
       },
       color: false,
       interactive: true,
-      columns: 120,
+      columns: 80,
       rows: 40,
     } as unknown as Terminal;
     const screen = createDemoScreen(terminal, () => rehearsal.counts());
@@ -41,9 +41,15 @@ describe('the demo', () => {
     expect(folders().filter((name) => !before.has(name))).toEqual([]);
 
     screen.end();
-    expect(drawn).toMatch(/kt\d{8}rsa1 +rsa-2048 .*█+▒+╌+ *│/);
-    expect(drawn).toMatch(/leaked/);
+    expect(drawn).toMatch(/kt\d{8}rsa\d +rsa-2048 .*█+▒+╌+ *│/);
+    expect(drawn).toContain('leaked: the key that was declared compromised');
+    expect(drawn).toContain('(end) removed');
     expect(drawn).toContain('unsigned 0');
+    // Nothing that is said is cut, or runs over the edge.
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with the escape character
+    const lines = drawn.replace(/\x1b\[[?\d]*[A-Za-z]/g, '\n').split('\n');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(lines.filter((line) => line.includes('…'))).toEqual([]);
   });
 
   test('that is stopped ends with an error, and leaves nothing behind', { timeout: 60_000 }, async () => {

@@ -120,7 +120,7 @@ async function rehearse(options: RehearsalOptions, onTraffic: (traffic: Traffic)
       receivers: [0, 1].map(() =>
         createCachingResolver({ upstream: [{ apex: domain, servers: server.dnsEndpoints }] }),
       ),
-      every: 55,
+      every: 45,
       againAfter: overlap / 3,
       algorithms: ['rsa-sha256', 'ed25519-sha256'],
       excused: (selector) => excused.has(selector),
