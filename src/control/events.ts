@@ -62,6 +62,14 @@ export function outcomeEvents(before: Snapshot, after: Snapshot, outcome: Outcom
       const { id, stream, selector, algorithm, bits, publicKey } = outcome.key;
       return [event(outcome.kind, outcome.at, { key: id, stream, selector, algorithm, bits, publicKey })];
     }
+    case 'acknowledged': {
+      const { at, signerId, generation } = outcome;
+      const events = [event('acknowledged', at, { signerId, generation })];
+      // The signer was ahead of a restored store: every other signer is to take the generation that follows from it.
+      if (after.domain.generation !== before.domain.generation)
+        events.push(event('generation-raised', at, { generation: after.domain.generation }));
+      return events;
+    }
     case 'active-changed':
       return [
         event('active-changed', outcome.at, {

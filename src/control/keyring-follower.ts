@@ -9,14 +9,14 @@ import type { Outcome, Snapshot } from '../lifecycle/types.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
 import { toKeyring } from './keyring.ts';
-import type { Log } from './log.ts';
+import { errorText, type Log } from './log.ts';
 import { mark, operate } from './operations.ts';
 
 const pageSize = 1000;
 /** Domains gone through at a stretch at the start: mail is signed between two stretches. */
 const stretch = 100;
 /** Events after which a signer may have something to do. */
-const telling = new Set(['domain-added', 'active-changed']);
+const telling = new Set(['domain-added', 'active-changed', 'generation-raised']);
 
 /** One turn: what has changed since the last one. The first turn goes through every domain, for keyrings were loaded before it and may have changed. */
 export function followKeyrings(
@@ -34,12 +34,12 @@ export function followKeyrings(
       read = items[0]?.seq ?? 0;
       return;
     }
-    for (const domain of [...behind]) await catchUp(domain);
+    for (const domain of [...behind]) await tryCatchUp(domain);
     for (;;) {
       const { items } = await store.journal.list({ order: 'oldest' }, { limit: pageSize, after: String(read) });
       const named = (wanted: (kind: string) => boolean) =>
         new Set(items.flatMap(({ kind, domain }) => (domain !== null && wanted(kind) ? [domain] : [])));
-      for (const domain of named((kind) => telling.has(kind))) await catchUp(domain);
+      for (const domain of named((kind) => telling.has(kind))) await tryCatchUp(domain);
       for (const domain of named((kind) => kind === 'domain-removed')) {
         if ((await store.snapshot(domain)) === null) await signer.forget(domain);
       }
@@ -60,15 +60,25 @@ export function followKeyrings(
         { limit: stretch, after },
       );
       const domains = await store.snapshots(page.items.map(({ name }) => name));
-      for (const [name, { snapshot }] of domains) if (!isSettled(snapshot, signer.id)) await catchUp(name);
+      for (const [name, { snapshot }] of domains) if (!isSettled(snapshot, signer.id)) await tryCatchUp(name);
       after = page.next;
       await setImmediate();
     } while (after !== null);
   }
 
+  /** One domain's trouble (a sealed key that does not open) is not the others': it is tried again at the next turn. */
+  async function tryCatchUp(domain: string): Promise<void> {
+    const isKnown = behind.delete(domain);
+    try {
+      await catchUp(domain);
+    } catch (error) {
+      behind.add(domain);
+      if (!isKnown) log.error('keyring-not-followed', { domain, signer: signer.id, error: errorText(error) });
+    }
+  }
+
   /** The keyring is taken even where the domain does not count on this signer yet: it must not sign by an old one until it does. */
   async function catchUp(domain: string): Promise<void> {
-    behind.delete(domain);
     const stored = await store.snapshot(domain);
     if (stored === null || stored.snapshot.domain.kind !== 'mail' || isSettled(stored.snapshot, signer.id)) return;
     const keyring = await store.keyring(domain);

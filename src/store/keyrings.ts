@@ -58,7 +58,7 @@ async function readKeyrings(db: Db, secrets: Secrets, names: readonly string[]):
   const list = padded(names);
   const domains = await db
     .selectFrom('domains')
-    .select(['name', 'generation', 'first_active_at'])
+    .select(['name', 'generation', 'first_active_at', 'removing_at'])
     .where('name', 'in', list)
     .orderBy('name')
     .execute();
@@ -88,7 +88,8 @@ async function readKeyrings(db: Db, secrets: Secrets, names: readonly string[]):
   return domains.map((domain) => ({
     domain: domain.name,
     generation: domain.generation,
-    mustSign: domain.first_active_at !== null,
+    // A domain that is being removed and has no key left is a signer's no more: its mail passes.
+    mustSign: domain.first_active_at !== null && (domain.removing_at === null || keysOf.has(domain.name)),
     streams: (streamsOf.get(domain.name) ?? []).map(({ name }) => ({
       name,
       keys: (keysOf.get(domain.name) ?? []).filter((key) => key.stream === name).map(shown),
