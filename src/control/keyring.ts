@@ -1,10 +1,39 @@
 /** From the store's keyring to the signers': private keys become KeyObjects here and nowhere else. */
-import { createPrivateKey } from 'node:crypto';
+import { createPrivateKey, type KeyObject } from 'node:crypto';
 import type { Keyring, KeyringKey } from '../signers/keyring.ts';
 import type { StoredKeyring } from '../store/store.ts';
 
 /** @throws where a private half is not a key; the error never holds the key. */
-export function toKeyring({ domain, generation, mustSign, streams }: StoredKeyring): Keyring {
+export function toKeyring(stored: StoredKeyring): Keyring {
+  return keyringOf(stored, (key, pkcs8) => ({ ...key, privateKey: parse(pkcs8) }));
+}
+
+/**
+ * The same, with each key parsed when it is first used: parsing is most of the time that a start with many domains takes, and most
+ * domains send nothing for long. What cannot be parsed throws then, and the message that wanted to be signed is put off.
+ */
+export function toUnparsedKeyring(stored: StoredKeyring): Keyring {
+  return keyringOf(stored, (key, pkcs8) => {
+    // A copy of its own: what the store gives may lie in a larger buffer, which must not live as long.
+    let source: Uint8Array | KeyObject = new Uint8Array(pkcs8);
+    return {
+      ...key,
+      get privateKey() {
+        if (source instanceof Uint8Array) {
+          const parsed = parse(source);
+          source.fill(0);
+          source = parsed;
+        }
+        return source;
+      },
+    };
+  });
+}
+
+function keyringOf(
+  { domain, generation, mustSign, streams }: StoredKeyring,
+  withPrivateKey: (key: Omit<KeyringKey, 'privateKey'>, pkcs8: Uint8Array) => KeyringKey,
+): Keyring {
   return {
     domain,
     generation,
@@ -12,12 +41,20 @@ export function toKeyring({ domain, generation, mustSign, streams }: StoredKeyri
     streams: Object.fromEntries(
       streams.map(({ name, keys }) => [
         name,
-        keys.flatMap(({ selector, algorithm, pkcs8 }): KeyringKey[] => {
-          if (pkcs8 === null) return [];
-          const privateKey = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
-          return [{ selector, algorithm: algorithm === 'rsa' ? 'rsa-sha256' : 'ed25519-sha256', privateKey }];
-        }),
+        keys.flatMap(({ selector, algorithm, pkcs8 }) =>
+          pkcs8 === null
+            ? []
+            : [withPrivateKey({ selector, algorithm: algorithm === 'rsa' ? 'rsa-sha256' : 'ed25519-sha256' }, pkcs8)],
+        ),
       ]),
     ),
   };
+}
+
+function parse(pkcs8: Uint8Array): KeyObject {
+  return createPrivateKey({
+    key: Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.byteLength),
+    format: 'der',
+    type: 'pkcs8',
+  });
 }

@@ -11,7 +11,7 @@ import { createMilterSigner } from '../signers/milter/signer.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
 import type { Config } from './config/schema.ts';
-import { toKeyring } from './keyring.ts';
+import { toKeyring, toUnparsedKeyring } from './keyring.ts';
 import { errorText, type Log } from './log.ts';
 
 export interface MilterRole {
@@ -63,7 +63,7 @@ function signerOptions({ canonicalization, headers, oversign, expiresAfter }: Co
 /** Every keyring. Where some cannot be opened they are gone through one by one, so that a damaged key costs its own domain only. */
 async function* loadKeyrings(store: Store, log: Log): AsyncGenerator<Keyring> {
   try {
-    for await (const stored of store.keyrings()) yield toKeyring(stored);
+    for await (const stored of store.keyrings()) yield toUnparsedKeyring(stored);
     return;
   } catch (error) {
     log.error('keyrings-not-loaded', { error: errorText(error) });

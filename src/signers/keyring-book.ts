@@ -83,7 +83,15 @@ function toEntry(domain: string, keyring: Keyring): KeyringEntry {
   for (const [stream, keys] of Object.entries(keyring.streams)) {
     streams.set(
       stream,
-      keys.map(({ selector, algorithm, privateKey }) => ({ domain, selector, algorithm, privateKey })),
+      keys.map((key) => ({
+        domain,
+        selector: key.selector,
+        algorithm: key.algorithm,
+        // Asked for when it is used: a key may be parsed only then.
+        get privateKey() {
+          return key.privateKey;
+        },
+      })),
     );
   }
   return { domain, generation: keyring.generation, mustSign: keyring.mustSign, streams };

@@ -1,9 +1,10 @@
-/** The active keys of one domain, as a signer needs them. Private keys live here as KeyObjects, never as text. */
+/** The active keys of one domain, as a signer needs them. Private keys are used as KeyObjects, never as text. */
 import type { KeyObject } from 'node:crypto';
 
 export interface KeyringKey {
   readonly selector: string;
   readonly algorithm: 'rsa-sha256' | 'ed25519-sha256';
+  /** May be parsed at its first use, and throw then. */
   readonly privateKey: KeyObject;
 }
 

@@ -163,6 +163,38 @@ describe('the milter role', () => {
     }
   });
 
+  test('puts off the mail of a domain whose private half turns out to be no key, and signs that of the others', async () => {
+    await using store = await storeOfTwo();
+    const damaged: Store = Object.assign(Object.create(store), {
+      keyrings: async function* () {
+        for await (const keyring of store.keyrings()) {
+          const streams = keyring.streams.map(({ name, keys }) => ({
+            name,
+            keys: keys.map((key) => (keyring.domain === 'bad.test' ? { ...key, pkcs8: new Uint8Array(48) } : key)),
+          }));
+          yield { ...keyring, streams };
+        }
+      },
+    });
+    const { milter } = configSchema.parse({ milter: { listen: ['inet:127.0.0.1:0'] } });
+    const role = await startMilterRole('milter', milter, { store: damaged, clock: systemClock, log: silentLog });
+    try {
+      using client = await connectMilter(role.server.endpoints[0] ?? '');
+      expect(await client.deliver(rehearsalMessage('bad.test', 1, 0))).toMatchObject({
+        verdict: 'tempfailed',
+        added: [],
+      });
+      expect(await client.deliver(rehearsalMessage('good.test', 2, 0))).toMatchObject({ verdict: 'accepted' });
+      expect(await client.deliver(rehearsalMessage('bad.test', 3, 0))).toMatchObject({
+        verdict: 'tempfailed',
+        added: [],
+      });
+      expect(role.server.metrics.counters).toMatchObject({ signed: 1, tempfailed: 2 });
+    } finally {
+      await role.stop();
+    }
+  });
+
   test('signs as `milter.sign` says: header lists, canonicalization, expiry; and takes so many connections', async () => {
     await using store = await storeOfTwo();
     const { milter } = configSchema.parse({
