@@ -132,6 +132,31 @@ describe('a rotation', () => {
     expect(life.violations).toEqual([]);
   });
 
+  it('names the signer of which nothing is heard, and looks for it ever more seldom', () => {
+    const life = settledLife({ keys: rsa });
+    const old = firstActive(life);
+    life.happen({ kind: 'signer-added', at: life.now, signerId: 'renamed', streams: ['default'] });
+    life.live(HOUR);
+    expect(life.reasons()).not.toContain('signer-silent');
+    // Its process is gone: what is meant for it is carried out by nobody.
+    life.answer = (step) => ('signerId' in step && step.signerId === 'renamed' ? [] : undefined);
+    life.happen({ kind: 'rotation-requested', at: life.now, stream: 'default' });
+    life.live(2 * DAY);
+    expect(selectors(life.keys('active'))).toContain(old.selector);
+    const silent = life.snapshot.conditions.find(({ reason }) => reason === 'signer-silent');
+    expect(silent).toMatchObject({ subject: { id: 'renamed' }, severity: 'warning' });
+    const asked = life.steps.filter(({ at, step }) => step.kind === 'deliver' && at > life.now - DAY);
+    expect(asked.length).toBeGreaterThan(10);
+    expect(asked.length).toBeLessThan(60);
+    life.happen({ kind: 'signer-set-aside', at: life.now, signerId: 'renamed' });
+    life.until(rotated(old), DAY);
+    expect(life.reasons()).not.toContain('signer-silent');
+    const before = life.steps.length;
+    life.live(DAY);
+    expect(life.steps.slice(before).filter(({ step }) => step.kind === 'deliver').length).toBeLessThan(60);
+    expect(life.violations).toEqual([]);
+  });
+
   it('goes on without a signer that an operator has set aside', () => {
     const life = settledLife({ keys: rsa });
     const old = firstActive(life);
