@@ -486,6 +486,27 @@ describe('an imported key', () => {
 });
 
 describe('a record that is not as it should be', () => {
+  it('is emptied again where a compromised key comes back after its revocation', () => {
+    const life = settledLife({ keys: rsa });
+    const key = firstActive(life);
+    life.happen({ kind: 'compromised', at: life.now, keyId: key.id });
+    life.until((s) => s.keys.some((k) => k.id === key.id && k.state === 'revoked'), DAY);
+    life.live(DAY);
+    let isBack = true;
+    const seenBefore = life.steps.length;
+    life.answer = (step, now, snapshot) => {
+      if (step.kind === 'write-record' && step.keyId === key.id) isBack = step.record === 'key';
+      return isBack ? finding('mismatched', (k) => k.id === key.id)(step, now, snapshot) : undefined;
+    };
+    life.live(DAY);
+    expect(isBack).toBe(false);
+    const writes = life.steps
+      .slice(seenBefore)
+      .filter(({ step }) => step.kind === 'write-record' && step.keyId === key.id);
+    expect(writes).toHaveLength(1);
+    expect(life.violations).toEqual([]);
+  });
+
   it('is written again at once, and the key stays while it comes back', () => {
     const life = settledLife({ keys: rsa });
     const key = firstActive(life);

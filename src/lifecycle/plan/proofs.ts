@@ -56,7 +56,8 @@ function interval(look: Look, key: KeyView, expected: RecordKind, policy: Policy
     const since = Math.min(begun, state === 'created' ? key.createdAt : look.now);
     return Math.min(policy.watchEvery, growing(since, look.now, policy));
   }
-  if (state === 'revoked') return Number.POSITIVE_INFINITY;
+  // A key that somebody else holds must not come back: by an old copy of the zone, or by a write that was long on its way.
+  if (state === 'revoked') return key.compromisedAt === null ? Number.POSITIVE_INFINITY : policy.watchEvery;
   if (isPipeline(key) && key.waited < plannedWait(key, policy))
     return Math.min(policy.watchEvery, waitStep(presentWait(key, policy)));
   return policy.watchEvery;
