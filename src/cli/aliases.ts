@@ -4,17 +4,18 @@ import type { KeyView, Snapshot } from '../lifecycle/types.ts';
 import type { Session } from './session.ts';
 import type { Terminal } from './terminal.ts';
 
-/** The lines for these keys, and for the names that stand for keys to come; null where no publisher writes behind aliases. */
+/** The lines for these keys, and for the policy's slots, which keys to come will have; null where no publisher writes behind aliases. */
 export async function aliasesFor(
   { loaded }: Session,
   domain: string,
   keys: readonly KeyView[],
+  slots: readonly string[] = [],
 ): Promise<AliasLines | null> {
   const { aliasesOf } = await import('../control/publishers.ts');
   const selectors = keys
     .filter((key) => key.ownership === 'ours' && key.state !== 'removed')
     .map((key) => key.selector);
-  return aliasesOf(loaded.config, domain, [...new Set(selectors)]);
+  return aliasesOf(loaded.config, domain, [...new Set([...slots, ...selectors])]);
 }
 
 /** Whether a key still waits for its record to be seen: then the domain's aliases may be what is missing. */

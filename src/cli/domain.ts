@@ -46,7 +46,7 @@ function addCommand(context: CommandContext): Command {
       if (result.kind === 'exists') throw refused(`${name} is in care already; "keyturn domain show ${name}" shows it`);
       if (result.kind === 'no-such-policy')
         throw usage(`there is no policy "${options.policy}"; "keyturn policy list" shows those there are`);
-      const aliases = await aliasesFor(session, name, result.snapshot.keys);
+      const aliases = await aliasesFor(session, name, result.snapshot.keys, result.policy.selectors);
       const headline = options.dryRun ? `${name} would be added.` : `${name} is added.`;
       await printNext(context.terminal, session, result, headline, { aliases });
       if (!session.json) printAliases(context.terminal, aliases);
@@ -132,7 +132,7 @@ function showCommand(context: CommandContext): Command {
     await using session = await openSession(context, command);
     const stored = await requireDomain(session.store, given);
     const { snapshot, policy, policyRef, nextLookAt } = stored;
-    const aliases = await aliasesFor(session, snapshot.domain.name, snapshot.keys);
+    const aliases = await aliasesFor(session, snapshot.domain.name, snapshot.keys, policy.selectors);
     if (session.json)
       return printJson(terminal, { ...snapshot, policy, policyRef, nextLookAt, version: stored.version, aliases });
     const paint = painter(terminal);

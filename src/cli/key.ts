@@ -1,6 +1,7 @@
 /** `keyturn key`: the keys of a domain and what can be asked of them. */
 import { Command } from 'commander';
 import type { Mark } from '../control/operations.ts';
+import { keyOfSelector } from '../lifecycle/facts.ts';
 import { aliasesFor, printAliases } from './aliases.ts';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
@@ -42,7 +43,7 @@ function showCommand(context: CommandContext): Command {
   return command.action(async (given: string, selector: string) => {
     await using session = await openSession(context, command);
     const { snapshot, policy } = await requireDomain(session.store, given);
-    const key = snapshot.keys.find((candidate) => candidate.selector === selector);
+    const key = keyOfSelector(snapshot, selector);
     if (key === undefined)
       throw usage(
         `${snapshot.domain.name} has no key with the selector "${selector}"; "keyturn key list ${snapshot.domain.name}" shows those there are`,
@@ -179,7 +180,7 @@ function compromiseCommand(context: CommandContext): Command {
     await using session = await openSession(context, command);
     const { snapshot } = await requireDomain(session.store, given);
     const { name } = snapshot.domain;
-    const key = snapshot.keys.find((candidate) => candidate.selector === selector);
+    const key = keyOfSelector(snapshot, selector);
     if (key === undefined)
       throw usage(
         `${name} has no key with the selector "${selector}"; "keyturn key list ${name}" shows those there are`,

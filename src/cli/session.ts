@@ -77,7 +77,7 @@ const reasons: Readonly<Record<string, string>> = {
   'unknown-stream': 'there is no such stream',
   'unknown-signer': 'there is no such signer',
   'nothing-to-roll-back': 'no rotation is under way that could still be undone',
-  'selector-taken': 'the selector has been used before; selectors are never used twice',
+  'selector-taken': 'the selector has been used before; only slots of a policy are used again',
   removing: 'the domain is being removed',
 };
 

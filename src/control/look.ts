@@ -4,6 +4,7 @@
  * reading. So a crash between any two lines loses at most an answer, and every effect is harmless when repeated.
  */
 import type { Clock } from '../lifecycle/clock.ts';
+import { keyOfSelector } from '../lifecycle/facts.ts';
 import { looked, plan } from '../lifecycle/plan.ts';
 import { checkStep } from '../lifecycle/rules.ts';
 import type { Outcome, Plan, Snapshot, Step } from '../lifecycle/types.ts';
@@ -191,7 +192,9 @@ function missingSigners(snapshot: Snapshot, world: World, at: number): Outcome[]
 /** Only what is newer than what is known: an old report must not start an overlap anew. */
 export function signatureOutcomes(snapshot: Snapshot, signatures: readonly SeenSignature[]): Outcome[] {
   return signatures.flatMap(({ signerId, selector, at }): Outcome[] => {
-    const key = snapshot.keys.find((candidate) => candidate.selector === selector);
+    const key = keyOfSelector(snapshot, selector);
+    // What was signed before the key entered was signed with another one of its slot.
+    if (key?.slot === true && at < (key.activatedAt ?? 0)) return [];
     if (key === undefined || (key.state !== 'active' && key.state !== 'retiring')) return [];
     return at > (key.signaturesSeen[signerId] ?? 0) ? [{ kind: 'signature-seen', at, signerId, keyId: key.id }] : [];
   });

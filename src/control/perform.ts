@@ -72,12 +72,12 @@ export async function perform(
 }
 
 async function createKey(step: Extract<Effect, { kind: 'create-key' }>, { world, clock }: Performer): Promise<Results> {
-  const { stream, selector, algorithm, bits } = step;
-  const { publicKey, secret } = await world.keyPair(algorithm, bits);
+  const { kind: _, ...named } = step;
+  const { publicKey, secret } = await world.keyPair(named.algorithm, named.bits);
   const id = world.newKeyId();
   return {
     ...noResults,
-    outcomes: [{ kind: 'key-created', at: clock.now(), key: { id, stream, selector, algorithm, bits, publicKey } }],
+    outcomes: [{ kind: 'key-created', at: clock.now(), key: { id, ...named, publicKey } }],
     secrets: [secret(id)],
   };
 }
@@ -104,7 +104,7 @@ async function writeRecord(
       {
         name: recordName(key.selector, domain.snapshot.domain.name),
         desired: value === null ? null : { value, ttl },
-        ours: await ourValues(key, world, store),
+        ours: await ourValues(key, domain, world, store),
       },
       signal,
     );
@@ -127,9 +127,15 @@ function waitingFor({ action, name, zoneFile }: { action: 'set' | 'delete'; name
     : `Waiting for somebody to delete the TXT record at ${name}; it goes on by itself once it is gone from DNS.`;
 }
 
-/** Every text that we may have written at the key's name, and for a key taken over the one that stood there with the same key in it. */
-async function ourValues(key: KeyView, world: World, store: Store): Promise<string[]> {
-  const ours = [world.recordText(key, 'key'), world.recordText(key, 'revoked')].filter((text) => text !== null);
+/**
+ * Every text that we may have written at the key's name: its own, those of removed keys of the same slot, and for a key taken over
+ * the one that stood there with the same key in it. A removed key's late write finds its successor's text, which is not its own.
+ */
+async function ourValues(key: KeyView, { snapshot }: StoredDomain, world: World, store: Store): Promise<string[]> {
+  const before = snapshot.keys.filter((other) => other.selector === key.selector && other.state === 'removed');
+  const ours = [key, ...(key.state === 'removed' ? [] : before)]
+    .flatMap((each) => [world.recordText(each, 'key'), world.recordText(each, 'revoked')])
+    .filter((text) => text !== null);
   if (!key.imported) return ours;
   const seen = (await store.proofs(key.id)).find((proof) => proof.expected === 'key' && proof.verdict === 'seen');
   const answers: unknown = seen === undefined ? [] : (seen.detail as { answers?: unknown }).answers;

@@ -11,6 +11,11 @@ export function findKey(snapshot: Snapshot, id: string): KeyView | undefined {
   return snapshot.keys.find((key) => key.id === id);
 }
 
+/** The key that has a selector now, or had it last: those of a slot come one after another. */
+export function keyOfSelector(snapshot: Snapshot, selector: string): KeyView | undefined {
+  return snapshot.keys.findLast((key) => key.selector === selector);
+}
+
 export function findStream(snapshot: Snapshot, name: string): StreamView | undefined {
   return snapshot.streams.find((stream) => stream.name === name);
 }

@@ -8,10 +8,8 @@ import type { Outcome, Step } from './types.ts';
 export function idealOutcomes(step: Step, at: number, made: number, negativeTtl: number): readonly Outcome[] {
   switch (step.kind) {
     case 'create-key': {
-      const { stream, selector, algorithm, bits } = step;
-      return [
-        { kind: 'key-created', at, key: { id: `future-${made}`, stream, selector, algorithm, bits, publicKey: '' } },
-      ];
+      const { kind: _, ...named } = step;
+      return [{ kind: 'key-created', at, key: { id: `future-${made}`, ...named, publicKey: '' } }];
     }
     case 'write-record':
       return [{ kind: 'record-written', at, keyId: step.keyId, record: step.record, ttl: step.ttl }];

@@ -37,7 +37,10 @@ export function newStream(name: string, policy: Policy | null): StreamView {
 
 /** A key that was just made or imported: nothing about it has been written or proved. */
 export function newKey(
-  made: Pick<KeyView, 'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey' | 'ownership' | 'imported'>,
+  made: Pick<
+    KeyView,
+    'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey' | 'ownership' | 'imported' | 'slot' | 'earlierTtl'
+  >,
   now: number,
 ): KeyView {
   return {

@@ -37,6 +37,11 @@ export interface Policy {
   readonly keys: readonly KeySpec[];
   /** `{date}` (YYYYMMDD), `{algorithm}` (`rsa`, `ed`), `{stream}`, `{n}` (a number that makes it unique). */
   readonly selectorTemplate: string;
+  /**
+   * Slots: the only selectors there are, set up once in somebody else's DNS and rotated behind it. Each is used again, once the key
+   * before has been removed. Empty or left out: selectors from the template, never used twice.
+   */
+  readonly selectors?: readonly string[];
   readonly rotateEvery: number;
   /** Spread of the due date, as a share (0–0.5) of `rotateEvery`, fixed per key by a hash of its id. */
   readonly jitter: number;

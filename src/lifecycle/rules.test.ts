@@ -46,6 +46,7 @@ describe('rule 1', () => {
     ['a server that does not answer', { proof: { ...proof, verdict: 'unreachable' } }, at],
     ['a proof of something else', { proof: { ...proof, expected: 'absent' } }, at],
     ['resolvers that may remember its absence', { waited: 299_999 }, at],
+    ['resolvers that may remember another key of its slot', { earlierTtl: 3600, waited: 3_599_999 }, at],
     ['a gap in its proofs', { provedSince: null }, at],
     ['a compromise', { compromisedAt: 1 }, at],
     ['a rejection', { rejectedAt: 1 }, at],

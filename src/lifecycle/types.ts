@@ -81,6 +81,12 @@ export interface KeyView {
   readonly ownership: 'ours' | 'external';
   /** Taken over with its selector and record as they were; it has been signing already. */
   readonly imported: boolean;
+  /** Under a selector of the policy's slots, which may have held other keys before, and will hold others after. */
+  readonly slot?: boolean;
+  /** The longest TTL (seconds) with which its record was ever written or seen. */
+  readonly longestTtl?: number;
+  /** How long (seconds) resolvers may remember what stood under its selector before: a removed key of the same slot. */
+  readonly earlierTtl?: number;
   readonly createdAt: number;
   readonly publishedAt: number | null;
   readonly activatedAt: number | null;
@@ -137,7 +143,7 @@ export interface Condition {
   readonly since: number;
 }
 
-/** Everything that `plan` may look at, for one domain. Removed keys stay in it: selectors are never used twice. */
+/** Everything that `plan` may look at, for one domain. Removed keys stay in it: they tell which selectors are used up, and what slots held. */
 export interface Snapshot {
   readonly domain: DomainView;
   readonly streams: readonly StreamView[];
@@ -155,6 +161,8 @@ export type Step =
       readonly selector: string;
       readonly algorithm: KeyAlgorithm;
       readonly bits: number;
+      /** The selector is one of the policy's slots. */
+      readonly slot?: boolean;
     }
   /** Write the key's record: its public key, an empty `p=`, or nothing. Also used to change the TTL. */
   | {
@@ -193,7 +201,7 @@ export type Outcome =
   | {
       readonly kind: 'key-created';
       readonly at: number;
-      readonly key: Pick<KeyView, 'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey'>;
+      readonly key: Pick<KeyView, 'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey' | 'slot'>;
     }
   | {
       readonly kind: 'key-imported';

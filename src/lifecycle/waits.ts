@@ -27,9 +27,12 @@ export function creditCap(wait: number): number {
   return Math.max(NOISE, Math.min(wait / 16, 1.5 * LONGEST_SLEEP));
 }
 
-/** The time for which a resolver may remember that the record was not there (RFC 2308 section 5), as last seen. */
+/**
+ * The time for which a resolver may remember that the record was not there (RFC 2308 section 5), as last seen, or what a removed key
+ * of the same slot had there. Both are over as long after the record was first seen everywhere: its predecessor was gone by then.
+ */
 export function negativeWait(key: KeyView): number {
-  return (key.proof?.negativeTtl ?? 0) * 1000;
+  return Math.max(key.proof?.negativeTtl ?? 0, key.earlierTtl ?? 0) * 1000;
 }
 
 /** What a key waits before its first use when it is needed now: the negative cache, and a quarter for clocks and looks. */

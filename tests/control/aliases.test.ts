@@ -18,9 +18,9 @@ interface Shown {
 const target = 'dkim.hoster.test';
 /** Customers whose zones a real BIND serves; Keyturn can write to none of them. */
 const [byDname, byCname, forgetful] = ['dname.test', 'cname.test', 'forgetful.test'] as const;
-const cnames = ['rsa', 'ed'].flatMap((algorithm) =>
-  [1, 2, 3, 4].map((n) => `s${algorithm}${n}._domainkey IN CNAME s${algorithm}${n}.${byCname}.${target}.`),
-);
+/** Six slots for four keys and two successors: a second rotation uses those of the first again. */
+const slots = [1, 2, 3, 4, 5, 6].map((n) => `kt${n}`);
+const cnames = slots.map((slot) => `${slot}._domainkey IN CNAME ${slot}.${byCname}.${target}.`);
 
 describe.skipIf(!need('named', 'bind9'))("keys behind customers' aliases", () => {
   const dir = tempDir('aliases');
@@ -43,7 +43,7 @@ describe.skipIf(!need('named', 'bind9'))("keys behind customers' aliases", () =>
       publishers: [{ name: 'keys', kind: 'builtin', target }],
       proof: { builtin: true, timeout: '2s', zones: [byDname, byCname, forgetful].map((apex) => ({ apex, servers })) },
     });
-    config.rewrite({ rotateEvery: '1h', selectorTemplate: 's{algorithm}{n}' });
+    config.rewrite({ rotateEvery: '1h', selectors: slots });
     server = await startKeyturn(['serve'], { cwd: dir.path, ready: (read) => read().includes('"ready"') });
   });
   afterAll(async () => {
@@ -78,33 +78,46 @@ describe.skipIf(!need('named', 'bind9'))("keys behind customers' aliases", () =>
         againAfter: config.overlap * 0.4,
         algorithms: ['rsa-sha256', 'ed25519-sha256'],
       });
-      await keyturnJson(['key', 'rotate', domain], { cwd: dir.path });
+      const rotate = () => keyturnJson(['key', 'rotate', domain], { cwd: dir.path });
+      await rotate();
       await waitFor(async () => count(await show(domain), 'removed') === 2, {
         within: 60_000,
         every: 250,
         what: `the rotation of ${domain} to be finished; ${server.output().slice(-3000)}`,
       });
+      if (domain === byCname) {
+        await rotate();
+        await waitFor(async () => count(await show(domain), 'removed') === 4, {
+          within: 60_000,
+          every: 250,
+          what: `the second rotation of ${domain} to be finished; ${server.output().slice(-3000)}`,
+        });
+        const { keys } = await show(domain);
+        expect(keys.length).toBeGreaterThan(slots.length);
+        expect(keys.every(({ selector }) => slots.includes(selector))).toBe(true);
+      }
       const counts = await traffic.stop();
       expect(traffic.failures).toEqual([]);
       expect(counts).toMatchObject({ unsigned: 0, unverifiable: 0, putOff: 0 });
       expect(counts.verified).toBe(2 * counts.messages);
-      expect(traffic.selectors.size).toBe(4);
+      expect(traffic.selectors.size).toBeGreaterThanOrEqual(4);
     },
   );
 
   test('a customer who has set none is told which, and nothing signs meanwhile', { timeout: 60_000 }, async () => {
     const added = await keyturnJson<{ aliases: Shown['aliases'] }>(['domain', 'add', forgetful], { cwd: dir.path });
     const dname = `_domainkey.${forgetful}. IN DNAME ${forgetful}.${target}.`;
-    expect(added.aliases).toMatchObject({ dname, cnames: [] });
+    expect(added.aliases.dname).toBe(dname);
+    expect(added.aliases.cnames).toHaveLength(slots.length);
     const missing = ({ conditions }: Shown): boolean => conditions.some(({ reason }) => reason === 'record-missing');
     await waitFor(async () => missing(await show(forgetful)), { within: 30_000, every: 250, what: 'the condition' });
     const shown = await show(forgetful);
     expect(count(shown, 'active')).toBe(0);
-    const line = `srsa1._domainkey.${forgetful}. IN CNAME srsa1.${forgetful}.${target}.`;
+    const line = `kt1._domainkey.${forgetful}. IN CNAME kt1.${forgetful}.${target}.`;
     expect(shown.aliases.cnames.map((cname) => cname.line)).toContain(line);
     for (const args of [
       ['domain', 'show', forgetful],
-      ['key', 'show', forgetful, 'srsa1'],
+      ['key', 'show', forgetful, 'kt1'],
     ]) {
       const { stdout } = await keyturn(args, { cwd: dir.path });
       expect(stdout).toContain(dname);

@@ -131,6 +131,15 @@ describe('a configuration', () => {
     expect(problems(stringify({ publishers: [other] }))).toEqual([expect.stringContaining('a name in example.net')]);
   });
 
+  test('refuses slots that leave no selector for a successor, and names that are none', () => {
+    const withSlots = (selectors: readonly string[]) =>
+      problems(stringify({ policies: { default: { keys: ['rsa-2048', 'ed25519'], selectors } } }));
+    expect(withSlots(['a', 'b', 'c', 'd'])).toEqual([]);
+    expect(withSlots(['a', 'b', 'c'])).toEqual([expect.stringContaining('selectors names 3, and')]);
+    expect(withSlots(['a', 'b', 'c', 'a'])).toEqual([expect.stringContaining('names a selector twice')]);
+    expect(withSlots(['a', 'b', 'c', 'd.e'])).toEqual([expect.stringContaining('expected a selector')]);
+  });
+
   test('that is not YAML is refused with its place', () => {
     expect(problems('a: [1, 2\nb: 3')[0]).toMatch(/^keyturn\.yaml:\d+:\d+: /);
     expect(problems('- a list')[0]).toMatch(/expected object/);

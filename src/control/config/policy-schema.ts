@@ -86,6 +86,13 @@ export const policySettings = z.strictObject({
     )
     .refine((template) => template.includes('{n}'), { error: 'must contain {n}, which keeps selectors apart' })
     .optional(),
+  selectors: z
+    .array(
+      z.string().regex(/^(?!-)[a-z0-9-]{1,63}(?<!-)$/, 'expected a selector of lower-case letters, digits and hyphens'),
+    )
+    .max(64)
+    .refine((names) => new Set(names).size === names.length, { error: 'names a selector twice' })
+    .optional(),
   rotateEvery: duration.optional(),
   jitter: z.number().min(0).max(0.5).optional(),
   lead: duration.optional(),
@@ -120,6 +127,11 @@ export function policyProblems(policy: Policy): string[] {
   if (policy.rotateEvery <= 0) problems.push('rotateEvery must be greater than 0');
   if (policy.proofFresh <= 0) problems.push('proofFresh must be greater than 0');
   if (policy.watchEvery <= 0) problems.push('watchEvery must be greater than 0');
+  const slots = policy.selectors?.length ?? 0;
+  const least = policy.keys.reduce((sum, { count }) => sum + count + Math.max(policy.standby, 1), 0);
+  if (slots > 0 && slots < least) {
+    problems.push(`selectors names ${slots}, and the active keys and their successors need ${least}`);
+  }
   const kinds = policy.keys.map((spec) => `${spec.algorithm} ${spec.bits}`);
   if (new Set(kinds).size < kinds.length)
     problems.push('keys names the same kind twice; write "2 x rsa-2048" for two of one kind');

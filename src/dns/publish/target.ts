@@ -46,7 +46,7 @@ export function behindAliases(publisher: Publisher, target: string): Publisher {
     async apply(change, signal) {
       const name = targetName(change.name, target);
       if (name !== null) return publisher.apply({ ...change, name }, signal);
-      const message = `Writing ${change.name} below ${target}: the name would be longer than the ${LONGEST_NAME} octets that DNS allows. Use a shorter target, or shorter selectors (selectorTemplate of the policy).`;
+      const message = `Writing ${change.name} below ${target}: the name would be longer than the ${LONGEST_NAME} octets that DNS allows. Use a shorter target, or shorter selectors (the policy's selectors or selectorTemplate).`;
       return { kind: 'refused', message };
     },
   };

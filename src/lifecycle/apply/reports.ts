@@ -46,9 +46,13 @@ export function applyReport(snapshot: Snapshot, report: Report): Applied {
 function addKey(snapshot: Snapshot, key: KeyView): Applied {
   if (snapshot.domain.removingAt !== null) return { snapshot, refused: 'removing' };
   if (snapshot.keys.some((other) => other.id === key.id)) return { snapshot, refused: 'already-so' };
-  if (snapshot.keys.some((other) => other.selector === key.selector)) return { snapshot, refused: 'selector-taken' };
+  const before = snapshot.keys.filter((other) => other.selector === key.selector);
+  if (before.some((other) => other.state !== 'removed' || key.slot !== true))
+    return { snapshot, refused: 'selector-taken' };
   if (!snapshot.streams.some((stream) => stream.name === key.stream)) return { snapshot, refused: 'unknown-stream' };
-  return { snapshot: { ...snapshot, keys: [...snapshot.keys, key] } };
+  const earlierTtl = Math.max(0, ...before.map((other) => other.longestTtl ?? 0));
+  const added = earlierTtl > 0 ? { ...key, earlierTtl } : key;
+  return { snapshot: { ...snapshot, keys: [...snapshot.keys, added] } };
 }
 
 function applyToKey(snapshot: Snapshot, report: Extract<Report, { keyId: string }>): Applied {
@@ -57,7 +61,7 @@ function applyToKey(snapshot: Snapshot, report: Extract<Report, { keyId: string 
   switch (report.kind) {
     case 'record-written': {
       const written = { kind: report.record, ttl: report.ttl, at: report.at };
-      const changed = changeKey(snapshot, key.id, { written, retry: null });
+      const changed = changeKey(snapshot, key.id, { written, retry: null, ...longer(key, report.ttl) });
       return { snapshot: dropConditions(changed, { kind: 'key', id: key.id }, WRITE_REASONS) };
     }
     case 'record-not-written': {
@@ -74,6 +78,11 @@ function applyToKey(snapshot: Snapshot, report: Extract<Report, { keyId: string 
       if (key.privateKeyDestroyedAt !== null) return { snapshot, refused: 'already-so' };
       return { snapshot: changeKey(snapshot, key.id, { privateKeyDestroyedAt: report.at }) };
   }
+}
+
+/** Only keys of slots need to know it: what comes after them waits for it. */
+function longer(key: KeyView, ttl: number | null): Pick<KeyView, 'longestTtl'> {
+  return key.slot === true && ttl !== null ? { longestTtl: Math.max(key.longestTtl ?? 0, ttl) } : {};
 }
 
 function notWritten(key: KeyView, report: Extract<Report, { kind: 'record-not-written' }>): Condition {
@@ -98,9 +107,10 @@ function proved(snapshot: Snapshot, key: KeyView, proof: NonNullable<KeyView['pr
   if (!fits) return { snapshot, refused: 'stale' };
   const sameQuestion = key.proof === null || key.proof.expected === proof.expected;
   if (sameQuestion && key.proof !== null && proof.at < key.proof.at) return { snapshot, refused: 'stale' };
+  const ttl = longer(key, proof.ttl);
   if (proof.verdict === 'seen') {
     const provedSince = sameQuestion ? (key.provedSince ?? proof.at) : proof.at;
-    return { snapshot: changeKey(snapshot, key.id, { proof, provedSince }) };
+    return { snapshot: changeKey(snapshot, key.id, { proof, provedSince, ...ttl }) };
   }
   // In a domain that leaves, the wait of an imported key is for mail that it signed before.
   const waitsForCache = isPipeline(key) && !(key.imported && snapshot.domain.removingAt !== null);
@@ -110,6 +120,7 @@ function proved(snapshot: Snapshot, key: KeyView, proof: NonNullable<KeyView['pr
   return {
     snapshot: changeKey(snapshot, key.id, {
       proof,
+      ...ttl,
       provedSince: keepsStanding ? key.provedSince : null,
       ...(waitsForCache && speaksAgainst ? { waited: 0 } : {}),
     }),

@@ -1,4 +1,5 @@
-/** Selectors: from the policy's template, and never used twice in a domain. */
+/** Selectors: from the policy's template, and never used twice in a domain; or one of its slots that no key has any more. */
+import type { Policy } from '../policy.ts';
 import type { KeyAlgorithm } from '../types.ts';
 import type { Look } from './look.ts';
 import type { Judged } from './stream.ts';
@@ -6,8 +7,31 @@ import type { Judged } from './stream.ts';
 /** A DNS label's greatest length (RFC 1035 section 2.3.4). */
 const LONGEST_LABEL = 63;
 
+/** What a new key is called; null where every slot of the policy is taken. */
+export function nextSelector(
+  look: Look,
+  judged: Judged,
+  algorithm: KeyAlgorithm,
+): { readonly selector: string; readonly slot?: true } | null {
+  const { selectors = [] } = judged.policy;
+  if (selectors.length === 0) return { selector: fromTemplate(look, judged, algorithm) };
+  // A removed key's record was proved to be gone from every server: what resolvers still remember of it, the new key waits for.
+  const taken = (selector: string): boolean =>
+    look.selectors.has(selector) ||
+    look.snapshot.keys.some((key) => key.selector === selector && (key.state !== 'removed' || key.slot !== true));
+  const selector = selectors.find((candidate) => !taken(candidate));
+  if (selector === undefined) return null;
+  look.selectors.add(selector);
+  return { selector, slot: true };
+}
+
+/** How many slots let a stream rotate without waiting for the tombstones of the keys before. */
+export function slotsNeeded({ keys, standby }: Policy): number {
+  return keys.reduce((sum, { count }) => sum + (count > 0 ? 2 * (count + standby) : 0), 0);
+}
+
 /** The next free selector: at most 63 octets a label, letters, digits and hyphens (RFC 6376 section 3.1). */
-export function nextSelector(look: Look, judged: Judged, algorithm: KeyAlgorithm): string {
+function fromTemplate(look: Look, judged: Judged, algorithm: KeyAlgorithm): string {
   const { selectorTemplate } = judged.policy;
   const template = selectorTemplate.includes('{n}') ? selectorTemplate : `${selectorTemplate}{n}`;
   const bare = !selectorTemplate.includes('{n}');

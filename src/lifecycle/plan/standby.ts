@@ -2,10 +2,10 @@
 import { isSeen, isSpoiled } from '../facts.ts';
 import type { KeySpec } from '../policy.ts';
 import { mayMove } from '../transitions.ts';
-import type { KeyView } from '../types.ts';
+import type { KeyView, Subject } from '../types.ts';
 import { plannedWait, quick, urgentWait } from '../waits.ts';
 import type { Look } from './look.ts';
-import { nextSelector } from './selector.ts';
+import { nextSelector, slotsNeeded } from './selector.ts';
 import { dueAt, type Judged, matches } from './stream.ts';
 
 export function planStandby(look: Look, judged: Judged): void {
@@ -48,11 +48,15 @@ function keepStocked(look: Look, judged: Judged, spec: KeySpec): void {
   const need = judged.needs.find((n) => n.spec === spec);
   const mayMake = !judged.paused || need?.cause === 'emergency';
   for (let n = have.length; n < wanted && mayMake; n++) {
-    const selector = nextSelector(look, judged, spec.algorithm);
+    const next = nextSelector(look, judged, spec.algorithm);
+    if (next === null) {
+      reportNoSlot(look, judged, have.length === 0 && need !== undefined);
+      break;
+    }
     look.effect({
       kind: 'create-key',
       stream: judged.stream.name,
-      selector,
+      ...next,
       algorithm: spec.algorithm,
       bits: spec.bits,
     });
@@ -61,6 +65,25 @@ function keepStocked(look: Look, judged: Judged, spec: KeySpec): void {
   const tooMany = have.length - Math.max(wanted, judged.policy.standby);
   if (tooMany > 0 && !isBlocked(judged))
     for (const key of leastReady(have).slice(0, tooMany)) drop(look, key, 'surplus');
+}
+
+/** `urgent`: not even the successor that is needed now has a selector. */
+function reportNoSlot(look: Look, { stream, policy }: Judged, urgent: boolean): void {
+  const subject: Subject = { kind: 'stream', id: stream.name };
+  const reason = 'no-free-selector';
+  if (
+    look.conditions.some(
+      (other) => other.reason === reason && other.subject.kind === 'stream' && other.subject.id === stream.name,
+    )
+  )
+    return;
+  const [has, needed] = [policy.selectors?.length ?? 0, slotsNeeded(policy)];
+  look.report({
+    subject,
+    reason,
+    severity: urgent ? 'warning' : 'info',
+    message: `Stream ${stream.name} has no free selector for its next key: all ${has} of the policy are in use, or wait for the end of a tombstone. With ${needed} for each stream a rotation need not wait: add names to the policy's selectors, and have their CNAMEs set.`,
+  });
 }
 
 function wantedOf(look: Look, judged: Judged, spec: KeySpec): number {

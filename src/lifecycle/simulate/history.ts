@@ -64,7 +64,7 @@ export interface History {
 export function makeHistory(seed: number, years: number, hardship = 1): History {
   const random = seeded(seed);
   const short = random.chance(0.15);
-  const policy = short ? shortPolicy(random) : realPolicy(random);
+  const policy = withSlots(short ? shortPolicy(random) : realPolicy(random), seed);
   const calm = policy.lead * 6 + policy.overlap + policy.tombstone + (short ? 5 : 15) * DAY;
   // A short policy lives through as much in a month as a real one in years.
   const length = Math.max((years * YEAR) / (short ? 15 : 1), calm * 2);
@@ -92,6 +92,13 @@ export function makeVandalHistory(seed: number, years: number): History {
     return { kind: 'vandal', at: random.between(0, end), key: random.whole(0, 7), leaves };
   });
   return { ...history, incidents: [...history.incidents, ...vandals].toSorted((a, b) => a.at - b.at) };
+}
+
+/** Some policies have slots: enough for three streams, and for what commands add. Its own dice leave the other histories as they are. */
+function withSlots(policy: Policy, seed: number): Policy {
+  const random = seeded(seed ^ 0x51075);
+  if (!random.chance(0.3)) return policy;
+  return { ...policy, selectors: Array.from({ length: random.pick([40, 80]) }, (_, n) => `slot${n + 1}`) };
 }
 
 function realPolicy(random: Random): Policy {

@@ -177,10 +177,10 @@ export function run(history: History, options: RunOptions = {}): Run {
       if (key === undefined || key.compromisedAt !== null || world.vandalised.has(id)) continue;
       counts.verified++;
       const found = random.pick(world.resolvers).find(key.selector, t);
-      if (found !== 'key')
+      if (found.kind !== 'key' || found.of !== id)
         fail(
           t,
-          `a receiver found ${key.selector} ${found}; the message was signed ${Math.round((t - message.at) / SECOND)} s before`,
+          `a receiver found ${key.selector} ${found.kind}; the message was signed ${Math.round((t - message.at) / SECOND)} s before`,
         );
     }
   }
@@ -252,7 +252,13 @@ export function run(history: History, options: RunOptions = {}): Run {
     // Every third was never published, or its record is gone.
     const isPublished = imported % 3 !== 0;
     for (let server = 0; isPublished && server < history.servers; server++)
-      world.servers.write(server, selector, { kind: 'key', ttl: 3600 }, BEGIN - DAY * 400, BEGIN - DAY * 400);
+      world.servers.write(
+        server,
+        selector,
+        { kind: 'key', ttl: 3600, of: selector },
+        BEGIN - DAY * 400,
+        BEGIN - DAY * 400,
+      );
     world.lastUse.set(selector, t);
   }
 

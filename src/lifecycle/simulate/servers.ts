@@ -5,6 +5,8 @@ export interface Shown {
   readonly kind: RecordKind;
   /** Seconds. */
   readonly ttl: number;
+  /** Id of the key whose record it is: a slot has held others. An empty `p=` is nobody's. */
+  readonly of?: string;
 }
 
 export interface Servers {
@@ -12,6 +14,10 @@ export interface Servers {
   /** Written `now` (true time), a record appears at a server at the time `at`, not before what was written there earlier. */
   write(server: number, selector: string, shown: Shown, now: number, at: number): void;
   read(server: number, selector: string, now: number): Shown;
+  /** What was written last, whether it is shown yet or not. */
+  latest(server: number, selector: string): Shown;
+  /** Until when resolvers that asked this server may remember something else there than this key or nothing. */
+  othersUntil(server: number, selector: string, keyId: string, now: number): number;
   /** Since when the server has shown what it shows now. */
   since(server: number, selector: string, now: number): number;
 }
@@ -26,7 +32,7 @@ export function newServers(count: number): Servers {
     write(server, selector, shown, now, at) {
       const list = versions(server, selector);
       const last = list.at(-1);
-      if (last?.shown.kind === shown.kind && last.shown.ttl === shown.ttl) return;
+      if (last?.shown.kind === shown.kind && last.shown.ttl === shown.ttl && last.shown.of === shown.of) return;
       const when = Math.max(at, last?.at ?? at);
       // Of what is past, enough is kept to tell since when a record stands through changes of its TTL.
       const past = list.filter((version) => version.at <= now).slice(-8);
@@ -35,12 +41,20 @@ export function newServers(count: number): Servers {
       zones[server]?.set(selector, [...past, ...ahead, { at: when, shown }]);
     },
     read: (server, selector, now) => versions(server, selector).findLast((v) => v.at <= now)?.shown ?? ABSENT,
+    latest: (server, selector) => versions(server, selector).at(-1)?.shown ?? ABSENT,
+    othersUntil(server, selector, keyId, now) {
+      const list = versions(server, selector).filter((v) => v.at <= now);
+      const ends = list.map(({ shown }, i) =>
+        shown.kind === 'absent' || shown.of === keyId ? 0 : (list[i + 1]?.at ?? now) + shown.ttl * 1000,
+      );
+      return Math.max(0, ...ends);
+    },
     since(server, selector, now) {
       const list = versions(server, selector).filter((v) => v.at <= now);
-      const kind = list.at(-1)?.shown.kind;
+      const current = list.at(-1)?.shown;
       let since = Number.NEGATIVE_INFINITY;
       for (const version of list.toReversed()) {
-        if (version.shown.kind !== kind) break;
+        if (version.shown.kind !== current?.kind || version.shown.of !== current.of) break;
         since = version.at;
       }
       return since;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { defaultPolicy } from '../policy.ts';
 import { allGuards, type Guards } from '../rules.ts';
 import { type History, type Incident, makeHistory, makeVandalHistory } from './history.ts';
 import { run } from './run.ts';
@@ -72,4 +73,20 @@ it('a history that breaks is shortened to what it needs', () => {
   expect(short.incidents.length).toBeLessThan(long.incidents.length);
   expect(run(short, { guards }).broke).not.toBeNull();
   expect(run(short).broke).toBeNull();
+});
+
+it('a slot is rotated under an emergency, and no receiver finds what it held before', () => {
+  const day = 86_400_000;
+  const calm = makeHistory(3, 1, 0);
+  const incidents: Incident[] = [
+    { kind: 'command', at: 40 * day, command: { kind: 'rotate', stream: 0 } },
+    { kind: 'command', at: 65 * day, command: { kind: 'compromise', key: 0 } },
+  ];
+  const keys = [{ algorithm: 'rsa', bits: 2048, count: 1 }] as const;
+  const policy = { ...defaultPolicy, keys, selectors: ['a', 'b'] };
+  const made: string[] = [];
+  const tell = (_: number, what: string): void => void made.push(/^Make a key (\w+)/.exec(what)?.[1] ?? '');
+  const { broke } = run({ ...calm, policy, negativeTtl: 60, incidents }, { tell });
+  expect(broke).toBeNull();
+  expect(made.filter((selector) => selector !== '').slice(0, 3)).toEqual(['a', 'b', 'a']);
 });

@@ -78,13 +78,14 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
   function carryOut(step: Step, store: Snapshot, t: number, clock: number): Outcome | null {
     switch (step.kind) {
       case 'create-key': {
-        const { stream, selector, algorithm, bits } = step;
+        const { kind: _, ...named } = step;
+        const { selector } = step;
         const id = `k${history.seed}-${++keyIds.made}`;
         // Somebody guesses the next selector and looks early, more than once.
         for (const resolver of world.resolvers) if (random.chance(0.5)) resolver.find(selector, t);
         const early = { at: t + random.between(0, history.negativeTtl * 1000), selector };
         world.later.push({ at: early.at, act: (at) => void random.pick(world.resolvers).find(early.selector, at) });
-        return { kind: 'key-created', at: clock, key: { id, stream, selector, algorithm, bits, publicKey: id } };
+        return { kind: 'key-created', at: clock, key: { id, ...named, publicKey: id } };
       }
       case 'write-record':
         return write(step, store, t, clock);
@@ -117,6 +118,8 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
     const key = store.keys.find((k) => k.id === step.keyId);
     if (key === undefined) return null;
     const { keyId, record, ttl } = step;
+    if (!isOurs(key, store))
+      return { kind: 'record-not-written', at: clock, keyId, reason: 'conflict', message: 'another key stands there' };
     if (trouble('publisher-lies', t)) return { kind: 'record-written', at: clock, keyId, record, ttl };
     const person = trouble('publisher-waits-for-person', t);
     if (person !== undefined) {
@@ -134,19 +137,36 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
     return { kind: 'record-written', at: clock, keyId, record, ttl };
   }
 
+  /** Compare-and-set, as publishers do it: what stands there is the key's, nobody's, or a removed one's of the same slot. */
+  function isOurs(key: KeyView, store: Snapshot): boolean {
+    const { of } = servers.latest(0, key.selector);
+    if (of === undefined || of === key.id) return true;
+    const other = store.keys.find((k) => k.id === of);
+    return key.state !== 'removed' && other?.state === 'removed';
+  }
+
   function personSets(key: KeyView, t: number): void {
     const asked = promises.get(key.selector);
     promises.delete(key.selector);
-    if (asked !== undefined) show(key, asked, t);
+    if (asked !== undefined && isOurs(key, snapshotNow())) show(key, asked, t);
   }
 
   /** Puts the record on every server in its own time, and judges whether that is too early for mail on its way. */
   function show(key: KeyView, shown: { kind: RecordKind; ttl: number }, t: number): void {
     if (shown.kind !== 'key') judgeWithdrawal(key, t);
+    // Somebody looks at the last moment, and remembers.
+    if (key.slot === true)
+      for (const resolver of world.resolvers) if (random.chance(0.5)) resolver.find(key.selector, t);
     const lag = trouble('servers-lag', t)?.by ?? 20_000;
     for (let server = 0; server < servers.count; server++) {
       const stale = trouble('server-stale', t, (x) => x.server === server);
-      servers.write(server, key.selector, shown, t, Math.max(t + random.next() * lag, stale?.until ?? 0));
+      servers.write(
+        server,
+        key.selector,
+        shown.kind === 'key' ? { ...shown, of: key.id } : shown,
+        t,
+        Math.max(t + random.next() * lag, stale?.until ?? 0),
+      );
     }
   }
 
@@ -178,7 +198,7 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
         continue;
       }
       const shown = servers.read(server, key.selector, t);
-      if (shown.kind === step.expected) agreeing++;
+      if (shown.kind === step.expected && (shown.kind !== 'key' || shown.of === key.id)) agreeing++;
       else verdict = shown.kind === 'absent' ? 'missing' : shown.kind === 'revoked' ? 'revoked' : 'mismatched';
       if (shown.kind !== 'absent') ttl = Math.max(ttl ?? 0, shown.ttl);
     }
@@ -245,8 +265,10 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
   function judgeFirstUse(key: KeyView, t: number): void {
     for (let server = 0; server < servers.count; server++) {
       const shown = servers.read(server, key.selector, t);
-      if (shown.kind !== 'key')
+      if (shown.kind !== 'key' || shown.of !== key.id)
         world.violation ??= `${key.selector} signs although server ${server} shows it ${shown.kind}`;
+      else if (servers.othersUntil(server, key.selector, key.id, t) > t)
+        world.violation ??= `${key.selector} signs while resolvers may remember what stood there before`;
       else if (servers.since(server, key.selector, t) > t - history.negativeTtl * 1000)
         world.violation ??= `${key.selector} signs while resolvers may remember that it was missing`;
     }
