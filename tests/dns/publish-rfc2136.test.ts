@@ -3,6 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createPublisher, type PublisherDependencies } from '../../src/dns/publish/create.ts';
 import type { Publisher, RecordContent } from '../../src/dns/publish/publisher.ts';
+import { behindAliases } from '../../src/dns/publish/target.ts';
 import { createMessage, type ResourceRecord, txtData, txtValue } from '../../src/dns/wire/message.ts';
 import { exchange } from '../../src/dns/wire/transport.ts';
 import { startBind } from '../support/bind.ts';
@@ -102,6 +103,22 @@ function cases(start: () => Promise<DnsServer>): void {
     class: 'IN',
     ttl,
     data: txtData(value),
+  });
+
+  it('writes below the target of aliases, and says what right is missing there', async () => {
+    const name = 's1._domainkey.customer.test';
+    const target = 'dkim.example.com';
+    const written = 's1.customer.test.dkim.example.com';
+    const behind = (key: TsigKey): Publisher => behindAliases(publisher({ key }), target);
+    expect(await set(behind(full), name, { value: long, ttl: 300 })).toEqual({ kind: 'done' });
+    expect(await shown(written)).toEqual([[long, 300]]);
+    const refused = await set(behind(limited), name, { value: 'v=DKIM1; p=', ttl: 300 }, [long]);
+    expect(refused).toMatchObject({
+      kind: 'refused',
+      message: expect.stringMatching(/grant keyturn-limited zonesub TXT|BADKEY.*no rule lets/),
+    });
+    expect(await set(behind(full), name, null, [long])).toEqual({ kind: 'done' });
+    expect(await shown(written)).toEqual([]);
   });
 
   it('leads a record through its life: created, repeated, TTL changed, revoked, removed', async () => {

@@ -23,6 +23,8 @@ export interface UpdateContext {
 export function updateOutcome({ message, verification }: Exchange, context: UpdateContext): UpdateOutcome {
   const { zone, server, key, name } = context;
   const refused = (why: string): UpdateOutcome => ({ kind: 'refused', message: `${doing(context)} ${why}` });
+  // Behind customers' aliases keys stand under names of every shape.
+  const scope = name.includes('._domainkey.') ? `wildcard *._domainkey.${zone}.` : 'zonesub';
   switch (message.rcode) {
     case 'NOERROR':
       return { kind: 'accepted' };
@@ -35,7 +37,7 @@ export function updateOutcome({ message, verification }: Exchange, context: Upda
     case 'REFUSED':
       return refused(
         `was refused (REFUSED): the key "${key.name}" may not change TXT records at ${name} there. ` +
-          `Allow it on ${server}: for BIND, in the zone, update-policy { grant ${key.name} wildcard *._domainkey.${zone}. TXT; };`,
+          `Allow it on ${server}: for BIND, in the zone, update-policy { grant ${key.name} ${scope} TXT; };`,
       );
     case 'NOTAUTH': {
       if (verification?.reported === tsigErrors.BADTIME) return refused(badTime(badTimeOf(verification.tsig), context));
