@@ -149,7 +149,7 @@ function createCore(options: MilterOptions): MilterCore {
     clock: options.clock ?? systemClock,
     metrics: createMetrics(),
     log: options.log ?? silentLog,
-    maxHeaderBytes: options.maxHeaderBytes ?? 16 * 1024 * 1024,
+    maxHeaderBytes: options.maxHeaderBytes ?? 2 * 1024 * 1024,
     answerHeaders: options.answerHeaders ?? false,
   };
 }
