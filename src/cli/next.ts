@@ -32,10 +32,11 @@ export async function printNext(
   const paint = painter(terminal);
   if (headline !== '') terminal.out(`${headline}\n`);
   if (events.length === 0) {
-    terminal.out('Nothing is due.\n');
+    const { name, pausedAt } = snapshot.domain;
+    terminal.out(pausedAt === null ? 'Nothing is due.\n' : `Nothing changes until: keyturn key resume ${name}\n`);
     return;
   }
-  terminal.out(`${paint('bold', 'What comes next, if all goes well')} (UTC):\n`);
+  terminal.out(`${paint('bold', 'What comes next while a server runs, if all goes well')} (UTC):\n`);
   for (const { at, text } of events.slice(0, shown)) {
     const until = at <= now ? 'now' : `in ${roughDuration(at - now)}`;
     terminal.out(`  ${moment(at, far < 86_400_000)}  ${paint('dim', until.padEnd(12))} ${text}\n`);

@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { tempDir } from '../../tests/support/temp.ts';
 import { systemClock } from '../lifecycle/clock.ts';
@@ -17,4 +17,18 @@ test('a key file that is lost beside its store is asked for, not made anew', asy
   rmSync(kekFile);
   await expect(open()).rejects.toMatchObject({ code: 'bad-kek', message: expect.stringContaining(kekFile) });
   expect(existsSync(kekFile)).toBe(false);
+});
+
+test('a data folder that cannot be made is refused with advice, also where making parents would never end', async () => {
+  using dir = tempDir('open-store');
+  const env = {};
+  const loaded = loadConfig(undefined, { env, workingFolder: dir.path });
+  writeFileSync(dir.join('file'), '');
+  const actor = { name: 'someone', source: 'cli' } as const;
+  for (const dataFolder of ['/proc/keyturn/data', dir.join('file', 'data')]) {
+    const kekFile = `${dataFolder}/kek`;
+    await expect(openStore({ ...loaded, dataFolder, kekFile }, { env, clock: systemClock, actor })).rejects.toThrow(
+      /cannot make the data folder .*set `data:`/,
+    );
+  }
 });

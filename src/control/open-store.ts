@@ -1,6 +1,6 @@
 /** Opens the store of a configuration: its folder and key-encryption key are made on first use, its policies follow the file. */
 import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Clock } from '../lifecycle/clock.ts';
 import { defaultPolicy } from '../lifecycle/policy.ts';
 import { loadKeks } from '../store/kek.ts';
@@ -24,7 +24,7 @@ export async function openStore(
   { env, clock, actor }: OpenSurroundings,
 ): Promise<Store> {
   try {
-    mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
+    makeFolder(dataFolder);
   } catch (error) {
     throw new ConfigError([
       `cannot make the data folder ${dataFolder}: ${errorText(error)}; set \`data:\` to a folder that this user may write`,
@@ -41,4 +41,16 @@ export async function openStore(
     throw error;
   }
   return store;
+}
+
+/** One folder after the other from the top: Node's own recursion never ends where a parent looks empty and refuses children, as below /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  if (dirname(folder) !== folder) makeFolder(dirname(folder));
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    // Another process may have been first.
+    if (!existsSync(folder)) throw error;
+  }
 }
