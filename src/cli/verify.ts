@@ -20,6 +20,7 @@ export function verifyCommand({ terminal, exit }: CommandContext): Command {
   );
   return command.action(async (file: string, options: { resolver?: string }) => {
     const message = file === '-' ? await terminal.readInput() : await readMessage(file);
+    if (message.length === 0) throw usage(`the message ${file} is empty`);
     const { verifyMessage } = await import('../control/verify-message.ts');
     const signatures = await verifyMessage(message, await systemResolver(options.resolver));
     const passed = signatures.some((signature) => signature.result === 'pass');

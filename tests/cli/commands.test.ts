@@ -141,6 +141,7 @@ describe('a domain by command line', () => {
     [['policy', 'set', 'default', '--set', 'rotateEvery=1h'], 2, /rotateEvery \(1h\) must be longer than lead/],
     [['domain', 'import', 'wet.example', '--selector', 's1', '--key', '/dev/null'], 2, /cannot be taken over/],
     [['verify', '/nowhere.eml'], 2, /cannot read the message/],
+    [['verify', '/dev/null'], 2, /the message \/dev\/null is empty/],
     [['milter'], 2, /give --keyring/],
   ])('%j ends with %d and says why', async (args, code, message) => {
     const ran = await keyturn(...args);
