@@ -3,7 +3,8 @@ import { Command } from 'commander';
 import type { Inspection, SelectorStatus } from '../dns/lookup/inspect.ts';
 import type { CommandContext } from './context.ts';
 import { globals, withExamples } from './context.ts';
-import { exitCodes, usage } from './exit.ts';
+import { durationOption } from './duration-option.ts';
+import { exitCodes } from './exit.ts';
 import { harmless, painter, printJson, type Style } from './output.ts';
 import { domainName, openSession } from './session.ts';
 
@@ -86,13 +87,11 @@ export function checkCommand(context: CommandContext): Command {
   );
   return command.action(async (given: string, selectors: string[], options: CheckOptions) => {
     const domain = await domainName(given);
-    const [{ createProver }, { inspect }, { parseDuration }] = await Promise.all([
+    const [{ createProver }, { inspect }] = await Promise.all([
       import('../dns/lookup/prove.ts'),
       import('../dns/lookup/inspect.ts'),
-      import('../control/config/durations.ts'),
     ]);
-    const timeout = parseDuration(options.timeout);
-    if (timeout === null || timeout <= 0) throw usage(`--timeout ${options.timeout}: expected a duration such as 15s`);
+    const timeout = await durationOption('--timeout', options.timeout);
     const prover = createProver({
       timeoutMs: timeout,
       ...(options.resolver.length > 0 ? { resolvers: options.resolver } : {}),
@@ -112,10 +111,7 @@ export function checkCommand(context: CommandContext): Command {
     for (const { server, address } of report.servers)
       terminal.out(`  ${server === address ? address : `${server} ${address}`}\n`);
     for (const problem of report.problems) terminal.out(`${paint('red', 'problem')} ${harmless(problem)}\n`);
-    if (found.length === 0)
-      terminal.out(
-        `\nNo key found${selectors.length > 0 ? '' : ' under the usual selectors; name those that you use'}.\n`,
-      );
+    if (found.length === 0) terminal.out(`\n${nothingFound(report, options.server)}\n`);
     for (const { name, status, algorithm, bits, ttl, cnames, value, problems, notes, answers } of found) {
       const kind = algorithm === null ? '' : algorithm === 'rsa' ? `RSA ${bits} bits` : 'Ed25519';
       terminal.out(
@@ -140,9 +136,33 @@ const colours: Readonly<Record<SelectorStatus, Style>> = {
   unreachable: 'red',
 };
 
+/** Why there is nothing to show where selectors were guessed: nobody answered, or nothing is there. */
+function nothingFound({ domain, selectors, problems }: Inspection, given: readonly string[]): string {
+  const silent = selectors.filter(({ status }) => status === 'unreachable');
+  if (silent.length === 0) return 'No key found under the usual selectors; name those that you use.';
+  // One reason for each server: it is nearly always the same for every selector.
+  const byServer = new Map<string, string>();
+  for (const { answers, problems: found } of silent) {
+    for (const { server, address, detail } of answers)
+      if (!byServer.has(address)) byServer.set(address, `${server} did not say: ${detail ?? 'no answer'}`);
+    if (answers.length === 0 && found[0] !== undefined && !problems.includes(found[0])) byServer.set('', found[0]);
+  }
+  const nobody = silent.length === selectors.length;
+  return [
+    nobody
+      ? `No server that could speak for ${domain} was reached, so whether it has keys is not known.`
+      : `No key found, but ${silent.length} of the ${selectors.length} usual selectors got no answer.`,
+    ...[...byServer.values()].map((why) => `  ${harmless(why)}`),
+    given.length > 0
+      ? `Check that ${given.join(', ')} is right, that a name server listens there, and that it may be asked from here.`
+      : 'Try again, ask by another resolver (--resolver ADDRESS), or name the server to ask (--server ADDRESS).',
+  ].join('\n');
+}
+
 /** A revoked key is as it should be, unless it was asked for by name. */
 function verdict(report: Inspection, found: Inspection['selectors'], named: boolean): number {
-  if (report.selectors.every(({ status }) => status === 'unreachable')) return exitCodes.unreachable;
+  const silent = report.selectors.filter(({ status }) => status === 'unreachable').length;
+  if (silent === report.selectors.length || (found.length === 0 && silent > 0)) return exitCodes.unreachable;
   const usable = found.some(({ status }) => status === 'usable' || status === 'weak');
   const wrong = found.some(({ status }) => status !== 'usable' && status !== 'weak' && (named || status !== 'revoked'));
   return usable && !wrong ? exitCodes.ok : exitCodes.wrong;

@@ -91,7 +91,12 @@ function listCommand({ terminal, ...rest }: CommandContext): Command {
     const page = await session.store.listDomains(filter, { limit, after: options.after ?? null });
     if (session.json) return printJson(terminal, { domains: page.items, next: page.next });
     if (page.items.length === 0) {
-      terminal.out(`No domains in ${session.loaded.dataFolder}. Add the first with: keyturn domain add example.com\n`);
+      const asked = Object.keys(filter).length > 0 || options.after !== undefined;
+      terminal.out(
+        asked
+          ? 'No domain fits what was asked for.\n'
+          : `No domains in ${session.loaded.dataFolder}. Add the first with: keyturn domain add example.com\n`,
+      );
       return;
     }
     const paint = painter(terminal);

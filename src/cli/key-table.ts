@@ -1,5 +1,5 @@
 /** The keys of a domain as a table, in the order of their lives. */
-import type { KeyState, KeyView, Snapshot } from '../lifecycle/types.ts';
+import type { KeyState, KeyView, ProofSummary, Snapshot } from '../lifecycle/types.ts';
 import { moment, type Paint, type Style, table } from './output.ts';
 
 export const stateStyles: Readonly<Record<KeyState, Style>> = {
@@ -19,7 +19,7 @@ export function keyTable({ keys, streams }: Snapshot, paint: Paint): string {
     ...(several ? [key.stream] : []),
     keyKind(key),
     paint(stateStyles[key.state], key.state),
-    key.proof === null ? '' : `${key.proof.verdict} ${key.proof.serversAgreeing}/${key.proof.serversAsked}`,
+    key.proof === null ? '' : `${inDns(key.proof)} ${key.proof.serversAgreeing}/${key.proof.serversAsked}`,
     stateSince(key),
     remarks(key).join(', '),
   ]);
@@ -29,6 +29,12 @@ export function keyTable({ keys, streams }: Snapshot, paint: Paint): string {
 
 export function keyKind({ algorithm, bits }: Pick<KeyView, 'algorithm' | 'bits'>): string {
   return algorithm === 'ed25519' ? 'ed25519' : `rsa-${bits}`;
+}
+
+/** What was found, where it was what was expected; else in what way it was not. */
+function inDns({ verdict, expected }: ProofSummary): string {
+  if (verdict !== 'seen') return verdict;
+  return { key: 'seen', revoked: 'revoked', absent: 'gone' }[expected];
 }
 
 function stateSince(key: KeyView): string {

@@ -3,9 +3,10 @@ import { Command } from 'commander';
 import type { Mark } from '../control/operations.ts';
 import { keyOfSelector } from '../lifecycle/facts.ts';
 import { aliasesFor, printAliases } from './aliases.ts';
+import { approvalOf, entryOf } from './approval.ts';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
-import { usage } from './exit.ts';
+import { refused, usage } from './exit.ts';
 import { keyKind, keyTable } from './key-table.ts';
 import { printNext } from './next.ts';
 import { moment, painter, printJson } from './output.ts';
@@ -72,7 +73,7 @@ function showCommand(context: CommandContext): Command {
     const latest = proofs[0];
     if (latest === undefined) return terminal.out('\nNot asked for in DNS yet.\n');
     terminal.out(
-      `\n${latest.verdict} at ${moment(latest.at, true)} UTC (expected: ${latest.expected}), so since ${moment(latest.since, true)}\n`,
+      `\n${latest.verdict} at ${moment(latest.at, true)} UTC (expected: ${latest.expected}), and so since ${moment(latest.since, true)}\n`,
     );
     const { answers } = latest.detail as {
       answers?: ReadonlyArray<{ server: string; address: string; verdict: string; detail?: string }>;
@@ -80,7 +81,7 @@ function showCommand(context: CommandContext): Command {
     for (const answer of answers ?? []) {
       const verdict = paint(answer.verdict === 'seen' ? 'green' : 'red', answer.verdict.padEnd(11));
       terminal.out(
-        `  ${verdict} ${answer.server} ${answer.address}${answer.detail === undefined ? '' : `  ${answer.detail}`}\n`,
+        `  ${verdict} ${answer.server === answer.address ? answer.address : `${answer.server} ${answer.address}`}${answer.detail === undefined ? '' : `  ${answer.detail}`}\n`,
       );
     }
   });
@@ -106,7 +107,8 @@ const requests: readonly Request[] = [
   },
   {
     name: 'approve',
-    description: 'Approve the rotation that waits for it (policies with approval: required).',
+    description:
+      'Approve the rotation that waits for it, or the coming one in advance (policies with approval: required).',
     done: 'The rotation is approved',
     mark: (stream) => ({ kind: 'rotation-approved', stream: stream ?? 'default' }),
     everywhere: false,
@@ -151,18 +153,29 @@ function requestCommand(context: CommandContext, request: Request): Command {
   ]);
   return command.action(async (given: string, options: { stream?: string; dryRun: boolean }) => {
     await using session = await openSession(context, command);
-    const { snapshot } = await requireDomain(session.store, given);
+    const { snapshot, policy } = await requireDomain(session.store, given);
     const { name } = snapshot.domain;
+    const stream = options.stream ?? 'default';
+    const approval =
+      request.name === 'approve' ? await approvalOf(snapshot, policy, stream, session.operator.clock.now()) : null;
+    if (approval?.kind === 'useless') throw refused(`approve of ${name}: nothing was done, ${approval.why}`);
     const { mark } = await import('../control/operations.ts');
     const done = accept(
       await mark(session.operator, name, request.mark(options.stream ?? null)),
       `${request.name} of ${name}`,
     );
+    const headline = `${request.done}: ${name}${options.dryRun ? ' (dry run: nothing was done)' : ''}.`;
+    if (approval === null) return printNext(context.terminal, session, done, headline);
+    const due = approval.kind === 'early' ? await entryOf(done, stream, session.operator.clock.now()) : null;
+    const when = due === null ? '' : `, when new keys begin to sign: ${moment(due)} UTC`;
     await printNext(
       context.terminal,
       session,
       done,
-      `${request.done}: ${name}${options.dryRun ? ' (dry run: nothing was done)' : ''}.`,
+      approval.kind === 'early'
+        ? `${headline}\nNothing waits for approval now: it counts for the coming rotation${when}.`
+        : headline,
+      { awaited: approval.kind === 'awaited', due },
     );
   });
 }

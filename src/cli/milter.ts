@@ -98,6 +98,12 @@ async function check(
   const socket =
     options.socket ?? loadConfig(config, { env: terminal.env, workingFolder: process.cwd() }).config.milter.listen[0];
   if (socket === undefined) throw usage('the configuration names no socket of the milter: give --socket');
+  const { parseEndpoint } = await import('../signers/milter/endpoint.ts');
+  try {
+    parseEndpoint(socket);
+  } catch (error) {
+    throw usage(error instanceof Error ? error.message : String(error));
+  }
   const result = await checkMilter({
     socket,
     from: options.from,
@@ -105,9 +111,8 @@ async function check(
     clientAddress: options.client,
     timeout: 15_000,
   }).catch((error: unknown) => {
-    throw new CommandFailure(exitCodes.unreachable, error instanceof Error ? error.message : String(error), {
-      cause: error,
-    });
+    const what = error instanceof Error ? error.message : String(error);
+    throw new CommandFailure(exitCodes.unreachable, `${what}${nextStep(what)}`, { cause: error });
   });
   exit(result.kind === 'signed' ? exitCodes.ok : exitCodes.wrong);
   if (json) return printJson(terminal, { socket, from: options.from, ...result });
@@ -127,6 +132,15 @@ async function check(
     case 'refused':
       return terminal.out(`${paint('red', result.verdict)}: ${harmless(result.reply ?? 'without a text')}\n`);
   }
+}
+
+/** What to do about a socket that could not be spoken to. */
+function nextStep(what: string): string {
+  if (/ECONNREFUSED|ENOENT/.test(what))
+    return `\nNothing listens there. Start "keyturn serve" or "keyturn milter", or give --socket with the address that its log names.`;
+  if (/EACCES|EPERM/.test(what))
+    return "\nThis user may not use the socket: be in its group, or run as the mail server's user.";
+  return '';
 }
 
 function collect(value: string, before: readonly string[]): string[] {

@@ -1,12 +1,13 @@
 /** Every command that changes something ends by saying what will happen next, and when. */
 import type { Policy } from '../lifecycle/policy.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
-import { moment, painter, printJson } from './output.ts';
+import { flow, moment, painter, printJson } from './output.ts';
 import type { Session } from './session.ts';
 import type { Terminal } from './terminal.ts';
+import { upcoming } from './upcoming.ts';
 
-/** As many events as a reader takes in; `keyturn plan` draws them all. */
-const shown = 8;
+/** As many lines as a reader takes in; `keyturn plan` draws them all. */
+const shown = 5;
 
 /** Prints `headline` and the next dated events; with `--json` the domain's snapshot, all of them, and `more`. */
 export async function printNext(
@@ -37,10 +38,20 @@ export async function printNext(
     return;
   }
   terminal.out(`${paint('bold', 'What comes next while a server runs, if all goes well')} (UTC):\n`);
-  for (const { at, text } of events.slice(0, shown)) {
+  const momentOf = (at: number) => moment(at, far < 86_400_000);
+  const lines = upcoming(events, momentOf);
+  for (const { at, text, selectors } of lines.slice(0, shown)) {
     const until = at <= now ? 'now' : `in ${roughDuration(at - now)}`;
-    terminal.out(`  ${moment(at, far < 86_400_000)}  ${paint('dim', until.padEnd(12))} ${text}\n`);
+    const left = `  ${momentOf(at)}  ${until.padEnd(12)} `;
+    const [head = '', ...rest] = flow(told(text, selectors), terminal.columns - left.length, ' ');
+    terminal.out(`  ${momentOf(at)}  ${paint('dim', until.padEnd(12))} ${head}\n`);
+    for (const line of rest) terminal.out(`${' '.repeat(left.length)}${line}\n`);
   }
-  if (events.length > shown)
-    terminal.out(`  … and ${events.length - shown} more: keyturn plan ${snapshot.domain.name}\n`);
+  const { name } = snapshot.domain;
+  if (lines.length > shown) terminal.out(`  … and so on; every date: keyturn plan ${name} --events\n`);
+}
+
+/** The words of a line, to be broken where the terminal ends. */
+function told(text: string, selectors: readonly string[]): string[] {
+  return (selectors.length === 0 ? text : `${text}: ${selectors.join(', ')}`).split(' ');
 }

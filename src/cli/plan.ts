@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
-import { usage } from './exit.ts';
+import { durationOption } from './duration-option.ts';
 import { drawLanes, lanesOf } from './lanes.ts';
 import { moment, painter, printJson } from './output.ts';
 import { openSession, requireDomain } from './session.ts';
@@ -22,13 +22,11 @@ export function planCommand(context: CommandContext): Command {
   return command.action(async (given: string, options: { for?: string; events: boolean }) => {
     await using session = await openSession(context, command);
     const { snapshot, policy } = await requireDomain(session.store, given);
-    const { parseDuration } = await import('../control/config/durations.ts');
     const { timeline } = await import('../lifecycle/timeline.ts');
     const ahead =
       options.for === undefined
         ? policy.rotateEvery * (1 + policy.jitter) + policy.overlap + policy.tombstone
-        : parseDuration(options.for);
-    if (ahead === null || ahead <= 0) throw usage(`--for ${options.for}: expected a duration such as 90d`);
+        : await durationOption('--for', options.for);
     const now = session.operator.clock.now();
     const events = timeline(snapshot, policy, now, now + ahead);
     if (session.json) return printJson(terminal, { domain: snapshot.domain.name, from: now, to: now + ahead, events });

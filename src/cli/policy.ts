@@ -91,7 +91,7 @@ function setCommand(context: CommandContext): Command {
           context.terminal,
           session,
           accept(result, 'following a policy'),
-          `${snapshot.domain.name} follows ${options.follow}.`,
+          `${snapshot.domain.name} ${options.dryRun ? 'would follow' : 'follows'} ${options.follow}.`,
         );
       }
       if (options.set.length === 0) throw usage('nothing to change: give --set setting=value');
@@ -111,7 +111,7 @@ function setCommand(context: CommandContext): Command {
           context.terminal,
           session,
           accept(result, `changing the policy of ${domain}`),
-          `${domain} has a policy of its own.`,
+          `${options.stream === undefined ? domain : `The stream ${options.stream} of ${domain}`} ${options.dryRun ? 'would have' : 'has'} a policy of its own.`,
         );
       }
       const named = name ?? 'default';
@@ -194,6 +194,13 @@ async function changed(base: Policy, assignments: readonly string[]): Promise<Po
   const { policySettings, changePolicy, policyProblems } = await import('../control/config/policy-schema.ts');
   const { nearest } = await import('../control/config/nearest.ts');
   const { parse } = await import('yaml');
+  const yaml = (text: string, assignment: string): unknown => {
+    try {
+      return parse(text, { prettyErrors: false });
+    } catch (error) {
+      throw usage(`--set ${assignment}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
   const given: Record<string, unknown> = {};
   for (const assignment of assignments) {
     const [setting = '', ...rest] = assignment.split('=');
@@ -203,7 +210,7 @@ async function changed(base: Policy, assignments: readonly string[]): Promise<Po
       throw usage(`--set ${setting}: there is no such setting${meant === null ? '' : ` (did you mean ${meant}?)`}`);
     }
     const text = rest.join('=');
-    given[setting] = setting === 'keys' && !text.startsWith('[') ? text.split(',') : parse(text);
+    given[setting] = setting === 'keys' && !text.startsWith('[') ? text.split(',') : yaml(text, assignment);
   }
   const result = policySettings.safeParse(given);
   if (!result.success)

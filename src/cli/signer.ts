@@ -6,6 +6,12 @@ import { printNext } from './next.ts';
 import { moment, painter, printJson, table } from './output.ts';
 import { accept, openSession, requireDomain } from './session.ts';
 
+const headlines = {
+  'set-aside': 'No change waits for this signer any more',
+  'bring-back': 'Changes wait for this signer again',
+  remove: 'The signer is forgotten',
+} as const;
+
 export function signerCommand(context: CommandContext): Command {
   const { terminal } = context;
   const command = new Command('signer').description('List signers; set one aside, bring it back, remove it.');
@@ -56,7 +62,12 @@ export function signerCommand(context: CommandContext): Command {
         await mark(session.operator, snapshot.domain.name, { kind, signerId }),
         `${name} ${signerId}`,
       );
-      await printNext(terminal, session, done, `Done: ${name} ${signerId} for ${snapshot.domain.name}.`);
+      await printNext(
+        terminal,
+        session,
+        done,
+        `${headlines[name]}: ${signerId} of ${snapshot.domain.name}${session.operator.dryRun ? ' (dry run: nothing was done)' : ''}.`,
+      );
     });
   }
   return command;

@@ -72,6 +72,14 @@ describe('check and verify', () => {
     const silent = await freePort();
     const args = ['check', domain, 'good', '--server', `127.0.0.1:${silent}`, '--timeout', '2s'];
     expect((await keyturn(args, { cwd: dir.path })).code).toBe(3);
+    const guessed = await keyturn(
+      args.filter((arg) => arg !== 'good'),
+      { cwd: dir.path },
+    );
+    expect(guessed.code).toBe(3);
+    expect(guessed.stdout).toContain('No server that could speak for example.test was reached');
+    expect(guessed.stdout).toContain(`127.0.0.1:${silent}`);
+    expect(guessed.stdout).not.toContain('No key found');
   });
 
   test('verify judges a message as its receiver would', { timeout: 60_000 }, async () => {
@@ -95,7 +103,7 @@ describe('check and verify', () => {
     expect((await verify(good.toString('latin1').replace('message 1.', 'message 2.'))).code).toBe(1);
     expect(await verify('Subject: unsigned\r\n\r\nhello\r\n')).toEqual({ code: 1, signatures: [] });
     expect((await verify(Buffer.alloc(1000, 0xff))).code).toBe(1);
-    expect((await verify('')).code).toBe(1);
+    expect((await verify('')).code).toBe(2);
     expect((await verify(good, await freePort())).code).toBe(3);
     expect((await verify(await sign('revoked'))).code).toBe(1);
   });

@@ -79,6 +79,8 @@ describe('a domain by command line', () => {
     const added = await keyturn('domain', 'add', 'Example.COM.');
     expect(added).toMatchObject({ code: 0, err: '' });
     expect(added.out).toMatch(/^example\.com is added\.\nWhat comes next.*\n {2}\d{4}-\d\d-\d\d/);
+    expect(added.out).toMatch(/ now +4 keys are made and published: kt\d{8}rsa1, /);
+    expect(added.out.split('\n').filter((line) => /^ {2}\S/.test(line)).length).toBeLessThanOrEqual(6);
     expect((await keyturn('domain', 'add', 'example.com')).code).toBe(1);
     const listed = JSON.parse((await keyturn('domain', 'list', '--json')).out);
     expect(listed.domains).toMatchObject([{ name: 'example.com', kind: 'mail', policy: 'default' }]);
@@ -143,6 +145,12 @@ describe('a domain by command line', () => {
     [['verify', '/nowhere.eml'], 2, /cannot read the message/],
     [['verify', '/dev/null'], 2, /the message \/dev\/null is empty/],
     [['milter'], 2, /give --keyring/],
+    [['milter', '--check', '--from', 'a@b.example', '--socket', 'unix:./none.sock'], 3, /Nothing listens there/],
+    [['milter', '--check', '--from', 'a@b.example', '--socket', 'nonsense'], 2, /is no milter socket/],
+    [['plan', 'wet.example', '--for', '3 fortnights'], 2, /--for "3 fortnights": expected numbers, each with its unit/],
+    [['plan', 'wet.example', '--for', '90000d'], 2, /more than a hundred years/],
+    [['policy', 'set', 'default', '--set', 'overlap=[1'], 2, /^keyturn: --set overlap=\[1: /],
+    [['key', 'approve', 'wet.example'], 1, /asks for no approval/],
   ])('%j ends with %d and says why', async (args, code, message) => {
     const ran = await keyturn(...args);
     expect(ran.code).toBe(code);
