@@ -593,6 +593,24 @@ describe('what belongs to somebody else', () => {
 });
 
 describe('the end of a domain', () => {
+  it('looks again soon where a tombstone began between two looks', () => {
+    const life = settledLife({ keys: rsa });
+    life.happen({ kind: 'removal-requested', at: life.now });
+    life.until(
+      ({ keys }) =>
+        keys.some((key) => key.state === 'revoked' && key.proof?.verdict === 'seen' && key.enteredGeneration),
+      60 * DAY,
+    );
+    // The proof came a moment after the look that asked for it, and this is the next one.
+    const [key] = life.keys('revoked');
+    const began = key?.provedSince ?? life.now;
+    const domain = { ...life.snapshot.domain, lastLookAt: began - 18 };
+    const keys = life.snapshot.keys.map((each) => ({ ...each, waited: 0 }));
+    const next = plan({ ...life.snapshot, domain, keys }, { ...life.policy, tombstone: 3000 }, began);
+    expect(next.waits).toEqual({});
+    expect(next.nextLookAt - began).toBeLessThanOrEqual(3000);
+  });
+
   it('comes after overlap and tombstone, and leaves nothing behind', () => {
     const life = settledLife();
     life.happen({ kind: 'removal-requested', at: life.now });

@@ -24,14 +24,19 @@ export function waitOf(look: Look, key: KeyView): number | null {
 export function planWaits(look: Look): void {
   for (const key of look.keys) {
     const wait = waitOf(look, key);
-    if (wait === null || key.waited >= wait || !runs(look, key, wait)) continue;
+    if (wait === null || key.waited >= wait) continue;
+    if (!runs(look, key, wait, look.snapshot.domain.lastLookAt)) {
+      // It began since the last look, and nothing else may be due for a day: the next look has to be soon for it to be credited.
+      if (runs(look, key, wait, look.now)) look.again(look.now + waitStep(wait));
+      continue;
+    }
     look.waits[key.id] = look.guards.creditCap ? creditCap(wait) : Number.MAX_SAFE_INTEGER;
     look.again(look.now + waitStep(wait));
   }
 }
 
-function runs(look: Look, key: KeyView, wait: number): boolean {
-  const last = look.snapshot.domain.lastLookAt;
+/** Whether what the wait waits on has held since `last` (the last look, or null before the first). */
+function runs(look: Look, key: KeyView, wait: number, last: number | null): boolean {
   if (last === null) return true;
   const { removingAt } = look.snapshot.domain;
   if (isPipeline(key) && key.imported && removingAt !== null) return removingAt <= last;
