@@ -53,13 +53,16 @@ describe('private keys', () => {
 
     server = await startKeyturn(['serve'], { cwd: dir.path, ready: (read) => read().includes('"ready"') });
     const show = () =>
-      keyturnJson<{ keys: Array<{ selector: string; state: string }> }>(['domain', 'show', domain], { cwd: dir.path });
+      keyturnJson<{ keys: Array<{ selector: string; activatedAt: number | null }> }>(['domain', 'show', domain], {
+        cwd: dir.path,
+      });
     // Their records are new, so that keys of our own may be as soon, and take their place at once.
-    const hasSigned = new Set(['active', 'retiring', 'revoked', 'removed']);
     await waitFor(
       async () => {
         const { keys } = await show();
-        return keys.filter(({ selector, state }) => selector.startsWith('old') && hasSigned.has(state)).length === 2;
+        return (
+          keys.filter(({ selector, activatedAt }) => selector.startsWith('old') && activatedAt !== null).length === 2
+        );
       },
       { within: 40_000, every: 250, what: 'the imported keys to have been active' },
     );
