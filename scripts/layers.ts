@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 /** From the bottom up. Rooms of one layer do not import one another. */
 const layers: readonly (readonly string[])[] = [
-  ['dkim'],
+  ['settings', 'dkim'],
   ['lifecycle'],
   ['store', 'signers', 'dns'],
   ['control', 'watch'],

@@ -1,5 +1,6 @@
 /** A world that answers at once and as one would wish: what remains is our own work. */
 import { randomBytes } from 'node:crypto';
+import { bindToAll } from '../../src/control/bindings.ts';
 import { createKeyPairSource } from '../../src/control/key-pairs.ts';
 import { createLimit } from '../../src/control/limit.ts';
 import { silentLog } from '../../src/control/log.ts';
@@ -50,6 +51,7 @@ export function benchContext(store: Store, clock: Clock): LookContext {
         },
       ],
     ]),
+    bindings: [bindToAll('milter')],
     keyPair: (algorithm, bits) => pairs.take(algorithm, bits),
     newKeyId: () => randomBytes(12).toString('base64url'),
     recordText,

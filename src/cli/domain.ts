@@ -37,12 +37,15 @@ function addCommand(context: CommandContext): Command {
   ]);
   return command.action(async (names: string[], options: { policy: string; shadow: boolean; dryRun: boolean }) => {
     await using session = await openSession(context, command);
-    const { addDomain } = await import('../control/operations.ts');
+    const [{ addDomain }, { bindingsOf }] = await Promise.all([
+      import('../control/operations.ts'),
+      import('../control/signers.ts'),
+    ]);
     const kind = options.shadow ? 'shadow' : 'mail';
-    const signers = session.loaded.config.roles.milter ? [session.loaded.config.instance] : [];
+    const bindings = bindingsOf(session.loaded.config);
     for (const given of names) {
       const name = await domainName(given);
-      const result = await addDomain(session.operator, { name, kind, policy: options.policy, signers });
+      const result = await addDomain(session.operator, { name, kind, policy: options.policy, bindings });
       if (result.kind === 'exists') throw refused(`${name} is in care already; "keyturn domain show ${name}" shows it`);
       if (result.kind === 'no-such-policy')
         throw usage(`there is no policy "${options.policy}"; "keyturn policy list" shows those there are`);
@@ -202,14 +205,14 @@ function importCommand(context: CommandContext): Command {
           : await readFile(options.key).catch((error: Error) => {
               throw usage(`cannot read the key: ${error.message}`);
             });
-      const signers = session.loaded.config.roles.milter ? [session.loaded.config.instance] : [];
+      const { bindingsOf } = await import('../control/signers.ts');
       const result = await importKey(session.operator, {
         domain: name,
         selector: options.selector.toLowerCase(),
         stream: options.stream,
         input,
         policy: options.policy,
-        signers,
+        bindings: bindingsOf(session.loaded.config),
       });
       if (result.kind === 'bad-key') throw usage(`the key of ${name} cannot be taken over: ${result.message}`);
       if (result.kind === 'no-such-policy') throw usage(`there is no policy "${options.policy}"`);
@@ -247,9 +250,12 @@ function streamCommand(context: CommandContext): Command {
       throw usage(`"${stream}" is not a name for a stream: lower-case letters, digits and hyphens, at most 32`);
     const policy = options.policy === undefined ? null : await session.store.policy(options.policy);
     if (options.policy !== undefined && policy === null) throw usage(`there is no policy "${options.policy}"`);
-    const { addStream } = await import('../control/operations.ts');
+    const [{ addStream }, { bindingsOf }] = await Promise.all([
+      import('../control/operations.ts'),
+      import('../control/signers.ts'),
+    ]);
     const done = accept(
-      await addStream(session.operator, name, stream, policy),
+      await addStream(session.operator, name, stream, policy, bindingsOf(session.loaded.config)),
       `adding the stream ${stream} to ${name}`,
     );
     const what = `The stream ${stream} of ${name}`;

@@ -9,7 +9,7 @@ const longest = 36_525 * 86_400_000;
  * @throws CommandFailure (usage) that says how durations are written
  */
 export async function durationOption(option: string, text: string): Promise<number> {
-  const { parseDuration } = await import('../control/config/durations.ts');
+  const { parseDuration } = await import('../settings/durations.ts');
   const duration = parseDuration(text);
   const units = 'ms, s, m (minutes), h, d, w';
   if (duration === null)

@@ -18,7 +18,7 @@ export async function printNext(
   more: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   const { timeline } = await import('../lifecycle/timeline.ts');
-  const { roughDuration } = await import('../control/config/durations.ts');
+  const { roughDuration } = await import('../settings/durations.ts');
   const now = operator.clock.now();
   const far = policy.rotateEvery + policy.lead + policy.overlap + policy.tombstone;
   const events = timeline(snapshot, policy, now, now + far);

@@ -25,7 +25,7 @@ function listCommand(context: CommandContext): Command {
     await using session = await openSession(context, command);
     const policies = await session.store.policies();
     if (session.json) return printJson(context.terminal, { policies });
-    const { formatDuration } = await import('../control/config/durations.ts');
+    const { formatDuration } = await import('../settings/durations.ts');
     const { formatKeySpec } = await import('../control/config/policy-schema.ts');
     const rows = policies.map(({ name, policy, domains }) => [
       name,

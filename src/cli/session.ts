@@ -54,7 +54,7 @@ async function userName(): Promise<string> {
 
 /** The domain's name in the form in which it is stored. */
 export async function domainName(given: string): Promise<string> {
-  const { isDomainName } = await import('../control/config/values.ts');
+  const { isDomainName } = await import('../settings/values.ts');
   const name = given.toLowerCase().replace(/\.$/, '');
   if (isDomainName(name) && name.includes('.')) return name;
   throw usage(

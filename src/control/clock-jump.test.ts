@@ -26,7 +26,7 @@ test('a clock that is set back is journalled, and no domain waits until it has c
   const { store } = server;
   await addDomain(
     { store, clock, actor: { name: 'olga', source: 'cli' } },
-    { name: 'example.test', kind: 'mail', policy: 'default', signers: [] },
+    { name: 'example.test', kind: 'mail', policy: 'default', bindings: [] },
   );
   const until = async (holds: () => Promise<boolean>) => {
     while (!(await holds())) await sleep(20);

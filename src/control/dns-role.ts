@@ -9,10 +9,10 @@ import type { RecordData } from '../dns/serve/zone.ts';
 import { createZoneStore, type NewZone, type ZoneStore } from '../dns/serve/zone-store.ts';
 import type { TsigKey } from '../dns/wire/tsig.ts';
 import type { Clock } from '../lifecycle/clock.ts';
+import { splitAddress } from '../settings/values.ts';
 import type { Store } from '../store/store.ts';
 import type { StoredZone } from '../store/zones.ts';
 import type { Config } from './config/schema.ts';
-import { splitAddress } from './config/values.ts';
 import { errorText, type Log } from './log.ts';
 
 export interface DnsRole {

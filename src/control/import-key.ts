@@ -4,6 +4,7 @@ import { importPrivateKey } from '../dkim/import-key.ts';
 import { publicKeyData } from '../dkim/key-pair.ts';
 import type { Outcome } from '../lifecycle/types.ts';
 import type { NewSecret } from '../store/store.ts';
+import type { Binding } from './bindings.ts';
 import { addDomain, type OperationResult, type Operator, operate } from './operations.ts';
 
 export interface KeyToImport {
@@ -14,7 +15,7 @@ export interface KeyToImport {
   readonly input: string | Uint8Array;
   /** For a domain that is added. */
   readonly policy: string;
-  readonly signers: readonly string[];
+  readonly bindings: readonly Binding[];
 }
 
 export type ImportKeyResult =
@@ -59,7 +60,7 @@ export async function importKey(operator: Operator, wanted: KeyToImport): Promis
       name: wanted.domain,
       kind: 'mail',
       policy: wanted.policy,
-      signers: wanted.signers,
+      bindings: wanted.bindings,
       also: (at) => [...streams(at), outcome(at)],
       secrets,
     });

@@ -5,6 +5,7 @@ import { connectMilter } from '../signers/milter/client.ts';
 import { testMessage } from '../signers/milter/signer.ts';
 import { openMemoryStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
+import { bindToAll } from './bindings.ts';
 import { configSchema } from './config/schema.ts';
 import { importKey } from './import-key.ts';
 import { followKeyrings } from './keyring-follower.ts';
@@ -25,7 +26,7 @@ async function activeDomain(store: Store, domain: string): Promise<void> {
     stream: 'default',
     input: String(input),
     policy: 'default',
-    signers: ['milter'],
+    bindings: [bindToAll('milter')],
   });
   await change(store, domain, 'active', null);
 }
@@ -56,7 +57,11 @@ describe('a milter that follows the keyrings of other processes', () => {
     store = await openMemoryStore();
     await activeDomain(store, 'leaves.test');
     await activeDomain(store, 'stays.test');
-    role = await startMilterRole('milter', settings, { store, clock: systemClock, log: silentLog });
+    role = await startMilterRole('milter', settings, {
+      store,
+      clock: systemClock,
+      log: silentLog,
+    });
   });
   afterEach(async () => {
     await role.stop();
@@ -64,13 +69,22 @@ describe('a milter that follows the keyrings of other processes', () => {
   });
 
   test('lets the mail of a domain that leaves pass once its last key has left, as after a restart', async () => {
-    const follow = followKeyrings(role.signer, { store, clock: systemClock, log: silentLog });
+    const follow = followKeyrings(role.signer, {
+      store,
+      clock: systemClock,
+      log: silentLog,
+      binding: bindToAll('milter'),
+    });
     await follow();
     expect((await deliver(role, 'leaves.test')).added).toHaveLength(1);
     await change(store, 'leaves.test', 'retiring', 2);
     await follow();
     expect(await deliver(role, 'leaves.test')).toMatchObject({ verdict: 'accepted', added: [] });
-    const again = await startMilterRole('milter', settings, { store, clock: systemClock, log: silentLog });
+    const again = await startMilterRole('milter', settings, {
+      store,
+      clock: systemClock,
+      log: silentLog,
+    });
     try {
       expect(await deliver(again, 'leaves.test')).toMatchObject({ verdict: 'accepted', added: [] });
     } finally {
@@ -79,7 +93,12 @@ describe('a milter that follows the keyrings of other processes', () => {
   });
 
   test('puts off the mail of a domain that stays and has lost its keys', async () => {
-    const follow = followKeyrings(role.signer, { store, clock: systemClock, log: silentLog });
+    const follow = followKeyrings(role.signer, {
+      store,
+      clock: systemClock,
+      log: silentLog,
+      binding: bindToAll('milter'),
+    });
     await follow();
     await change(store, 'stays.test', 'retiring', null);
     await follow();
@@ -94,11 +113,16 @@ describe('a milter that follows the keyrings of other processes', () => {
     });
     const said: unknown[] = [];
     const log: Log = { ...silentLog, error: (what, fields) => void said.push([what, fields]) };
-    const follow = followKeyrings(role.signer, { store: partly, clock: systemClock, log });
+    const follow = followKeyrings(role.signer, {
+      store: partly,
+      clock: systemClock,
+      log,
+      binding: bindToAll('milter'),
+    });
     const generationOf = async (domain: string) =>
       (await store.snapshot(domain))?.snapshot.signers[0]?.acknowledgedGeneration;
     await follow();
-    await addDomain(operator(store), { name: 'new.test', kind: 'mail', policy: 'default', signers: [] });
+    await addDomain(operator(store), { name: 'new.test', kind: 'mail', policy: 'default', bindings: [] });
     await follow();
     expect(await generationOf('leaves.test')).toBe(0);
     expect(await generationOf('stays.test')).toBe(1);
@@ -110,7 +134,12 @@ describe('a milter that follows the keyrings of other processes', () => {
   });
 
   test('takes the generation that a signer ahead of a restored store made necessary', async () => {
-    const follow = followKeyrings(role.signer, { store, clock: systemClock, log: silentLog });
+    const follow = followKeyrings(role.signer, {
+      store,
+      clock: systemClock,
+      log: silentLog,
+      binding: bindToAll('milter'),
+    });
     await follow();
     await operate(operator(store), 'stays.test', (_domain, at) => [
       { kind: 'signer-added', at, signerId: 'other', streams: ['default'] },

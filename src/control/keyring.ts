@@ -1,11 +1,38 @@
 /** From the store's keyring to the signers': private keys become KeyObjects here and nowhere else. */
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import type { Keyring, KeyringKey } from '../signers/keyring.ts';
+import { canSignWith } from '../lifecycle/facts.ts';
+import type { Snapshot } from '../lifecycle/types.ts';
+import type { Keyring, KeyringKey, OtherKey } from '../signers/keyring.ts';
 import type { StoredKeyring } from '../store/store.ts';
 
 /** @throws where a private half is not a key; the error never holds the key. */
 export function toKeyring(stored: StoredKeyring): Keyring {
   return keyringOf(stored, (key, pkcs8) => ({ ...key, privateKey: parse(pkcs8) }));
+}
+
+/**
+ * The keyring for one signer: its streams, keys of the algorithms that it can sign with, when each key entered, and all the other keys
+ * of the domain, so that it can tell its own leavings from what somebody else put there. `snapshot` must not be newer than `stored`.
+ */
+export function toSignerKeyring(stored: StoredKeyring, snapshot: Snapshot, signerId: string): Keyring {
+  const keyring = toKeyring(stored);
+  const signer = snapshot.signers.find(({ id }) => id === signerId);
+  const entered = new Map(snapshot.keys.map((key) => [key.selector, key.enteredGeneration ?? 0]));
+  const streams = stored.streams.flatMap(({ name }) => {
+    if (signer !== undefined && !signer.streams.includes(name)) return [];
+    const keys = (keyring.streams[name] ?? []).filter(
+      ({ algorithm }) => signer === undefined || canSignWith(signer, algorithm === 'rsa-sha256' ? 'rsa' : 'ed25519'),
+    );
+    return [[name, keys.map((key) => ({ ...key, entered: entered.get(key.selector) ?? stored.generation }))] as const];
+  });
+  const active = new Set(stored.streams.flatMap(({ keys }) => keys.map(({ selector }) => selector)));
+  const others = snapshot.keys.flatMap(({ selector, publicKey, state, ownership }): OtherKey[] =>
+    active.has(selector) || ownership === 'external'
+      ? []
+      : // What left between the two readings is retiring.
+        [{ selector, publicKey, state: state === 'active' ? 'retiring' : state }],
+  );
+  return { ...keyring, streams: Object.fromEntries(streams), others, overwrite: signer?.restoring === true };
 }
 
 /**

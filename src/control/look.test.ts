@@ -10,6 +10,7 @@ import { createKeyringBook, type KeyringBook } from '../signers/keyring-book.ts'
 import type { Delivery, Signer } from '../signers/signer.ts';
 import { openMemoryStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
+import { bindToAll } from './bindings.ts';
 import { createLimit } from './limit.ts';
 import { silentLog } from './log.ts';
 import { type LookContext, look } from './look.ts';
@@ -125,6 +126,7 @@ async function createScene(): Promise<Scene> {
       };
     },
     signers: new Map([[signer.id, signer]]),
+    bindings: [bindToAll(signer.id)],
     async keyPair() {
       const { privateKey } = await generateKeyPair({ algorithm: 'ed25519' });
       const pkcs8 = new Uint8Array(privateKey.export({ type: 'pkcs8', format: 'der' }));
@@ -178,7 +180,7 @@ async function createScene(): Promise<Scene> {
   return self;
 }
 
-const add = () => addDomain(scene.operator, { name, kind: 'mail', policy: 'default', signers: ['milter'] });
+const add = () => addDomain(scene.operator, { name, kind: 'mail', policy: 'default', bindings: [bindToAll('milter')] });
 const count = (snapshot: Snapshot, state: string) => snapshot.keys.filter((key) => key.state === state).length;
 const ready = (snapshot: Snapshot) => count(snapshot, 'active') === 1 && count(snapshot, 'standby') === 1;
 

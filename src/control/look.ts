@@ -10,6 +10,7 @@ import { checkStep } from '../lifecycle/rules.ts';
 import type { Outcome, Plan, Snapshot, Step } from '../lifecycle/types.ts';
 import type { Json } from '../store/json.ts';
 import type { Change, Claim, Store, StoredDomain } from '../store/store.ts';
+import { signerOutcomes } from './bindings.ts';
 import { type Actor, reconcilerActor } from './events.ts';
 import { fold } from './fold.ts';
 import { errorText, type Log } from './log.ts';
@@ -53,7 +54,7 @@ export async function look(claimed: Claim, context: LookContext): Promise<void> 
     const reported = fold(
       stored.snapshot,
       [
-        ...missingSigners(stored.snapshot, world, now),
+        ...signerOutcomes(stored.snapshot, world.bindings, now),
         ...signatureOutcomes(stored.snapshot, signatures),
         ...results.outcomes,
       ],
@@ -176,17 +177,6 @@ function decide(
     current = { ...next, events: [...current.events, ...next.events] };
   }
   return { snapshot: current.snapshot, events: current.events, taken };
-}
-
-/** Our own signers sign every mail domain's every stream; a domain that does not know them yet learns of them here. */
-function missingSigners(snapshot: Snapshot, world: World, at: number): Outcome[] {
-  if (snapshot.domain.kind !== 'mail' || snapshot.domain.removingAt !== null) return [];
-  const streams = snapshot.streams.map((stream) => stream.name);
-  return [...world.signers.keys()].flatMap((signerId): Outcome[] => {
-    const known = snapshot.signers.find((signer) => signer.id === signerId);
-    const complete = known !== undefined && streams.every((stream) => known.streams.includes(stream));
-    return complete ? [] : [{ kind: 'signer-added', at, signerId, streams }];
-  });
 }
 
 /** Only what is newer than what is known: an old report must not start an overlap anew. */

@@ -10,6 +10,7 @@ import { type MilterServer, startMilter } from '../signers/milter/server.ts';
 import { createMilterSigner } from '../signers/milter/signer.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
+import { type Binding, boundStreams } from './bindings.ts';
 import type { Config } from './config/schema.ts';
 import { toKeyring, toUnparsedKeyring } from './keyring.ts';
 import { errorText, type Log } from './log.ts';
@@ -27,7 +28,11 @@ export async function startMilterRole(
   { store, clock, log }: { readonly store: Store; readonly clock: Clock; readonly log: Log },
 ): Promise<MilterRole> {
   const keyrings = createKeyringBook();
-  for await (const keyring of loadKeyrings(store, log)) keyrings.put(keyring);
+  const binding: Binding = { signerId: id, ...config.signs };
+  for await (const keyring of loadKeyrings(store, log)) {
+    const bound = boundKeyring(keyring, binding);
+    if (bound !== null) keyrings.put(bound);
+  }
   const server = await startMilter({
     listen: config.listen,
     keyrings,
@@ -47,6 +52,13 @@ export async function startMilterRole(
   });
   const signer = createMilterSigner({ id, keyrings, core: server.core });
   return { signer, server, stop: () => server.stop() };
+}
+
+/** What of the keyring this milter signs with; null where the domain is not its business. */
+function boundKeyring(keyring: Keyring, binding: Binding): Keyring | null {
+  const names = boundStreams(binding, keyring.domain, Object.keys(keyring.streams));
+  if (names.length === 0) return null;
+  return { ...keyring, streams: Object.fromEntries(names.map((name) => [name, keyring.streams[name] ?? []])) };
 }
 
 /** The settings as the signer takes them: canonicalizations apart, expiry in seconds. */

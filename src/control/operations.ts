@@ -8,6 +8,7 @@ import { newDomain } from '../lifecycle/new-domain.ts';
 import type { Policy } from '../lifecycle/policy.ts';
 import type { DomainView, OperatorOutcome, Outcome, Snapshot } from '../lifecycle/types.ts';
 import type { NewSecret, PolicyRef, Store, StoredDomain } from '../store/store.ts';
+import { type Binding, signerOutcomes } from './bindings.ts';
 import { type Actor, plain } from './events.ts';
 import { fold } from './fold.ts';
 
@@ -65,19 +66,18 @@ export function mark(operator: Operator, name: string, given: Mark): Promise<Ope
   return operate(operator, name, (_domain, at) => [{ ...given, at } as OperatorOutcome]);
 }
 
-/** Adds a stream; the signers that sign the domain's default stream sign it as well. */
+/** Adds a stream; the signers whose binding fits sign it. */
 export function addStream(
   operator: Operator,
   name: string,
   stream: string,
   policy: Policy | null,
+  bindings: readonly Binding[],
 ): Promise<OperationResult> {
-  return operate(operator, name, ({ snapshot }, at) => [
-    { kind: 'stream-added', at, stream, policy },
-    ...snapshot.signers
-      .filter((signer) => signer.streams.includes('default') && !signer.streams.includes(stream))
-      .map(({ id, streams }): Outcome => ({ kind: 'signer-added', at, signerId: id, streams: [...streams, stream] })),
-  ]);
+  return operate(operator, name, ({ snapshot }, at) => {
+    const added: Outcome = { kind: 'stream-added', at, stream, policy };
+    return [added, ...signerOutcomes(fold(snapshot, [added], operator.actor).snapshot, bindings, at)];
+  });
 }
 
 export type AddDomainResult =
@@ -86,7 +86,7 @@ export type AddDomainResult =
   | { readonly kind: 'no-such-policy' };
 
 /**
- * Adds a domain under a named policy, signed by the given signers. The first look makes its first keys.
+ * Adds a domain under a named policy, signed by the signers whose binding fits. The first look makes its first keys.
  * Shadow domains hold keys and sign nothing, so they have no signers.
  */
 export async function addDomain(
@@ -95,7 +95,8 @@ export async function addDomain(
     readonly name: string;
     readonly kind: DomainView['kind'];
     readonly policy: string;
-    readonly signers: readonly string[];
+    /** Signers that may sign it; those whose binding fits do. */
+    readonly bindings: readonly Binding[];
     /** More of it in the same transaction: streams, imported keys. */
     readonly also?: (now: number) => readonly Outcome[];
     readonly secrets?: readonly NewSecret[];
@@ -104,17 +105,10 @@ export async function addDomain(
   const policy = await store.policy(domain.policy);
   if (policy === null) return { kind: 'no-such-policy' };
   const now = clock.now();
-  const outcomes: Outcome[] = (domain.kind === 'mail' ? domain.signers : []).map((signerId) => ({
-    kind: 'signer-added',
-    at: now,
-    signerId,
-    streams: ['default'],
-  }));
-  const { snapshot, events } = fold(
-    newDomain(domain.name, domain.kind, now),
-    [...outcomes, ...(domain.also?.(now) ?? [])],
-    actor,
-  );
+  const made = fold(newDomain(domain.name, domain.kind, now), domain.also?.(now) ?? [], actor);
+  const bound = fold(made.snapshot, signerOutcomes(made.snapshot, domain.bindings, now), actor);
+  const { snapshot } = bound;
+  const events = [...made.events, ...bound.events];
   if (dryRun) {
     const there = await store.snapshot(domain.name);
     return there === null ? { kind: 'added', snapshot, policy } : { kind: 'exists' };

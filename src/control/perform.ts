@@ -6,7 +6,7 @@ import type { KeyView, Outcome, Step } from '../lifecycle/types.ts';
 import type { NewProof } from '../store/proofs.ts';
 import type { NewSecret, Store, StoredDomain } from '../store/store.ts';
 import { plain } from './events.ts';
-import { toKeyring } from './keyring.ts';
+import { handOver } from './hand-over.ts';
 import { errorText } from './log.ts';
 import { recordName, type World } from './world.ts';
 
@@ -164,30 +164,16 @@ async function prove(
   };
 }
 
-/** Hands over what the store holds now: at least the generation asked for, for the decision was committed before. */
+/** At least the generation asked for is handed over, for the decision was committed before. */
 async function deliver(
-  step: Extract<Effect, { kind: 'deliver' }>,
+  { signerId }: Extract<Effect, { kind: 'deliver' }>,
   { snapshot }: StoredDomain,
   { store, world, clock }: Performer,
 ): Promise<Outcome> {
-  const { name, removingAt, generation } = snapshot.domain;
-  const { signerId } = step;
-  const failed = (message: string): Outcome => ({ kind: 'not-acknowledged', at: clock.now(), signerId, message });
   const signer = world.signers.get(signerId);
-  if (signer === undefined) return failed(`The signer ${signerId} is not reached from this process.`);
-  try {
-    if (removingAt !== null && !snapshot.keys.some((key) => key.state === 'active')) {
-      await signer.forget(name);
-      return { kind: 'acknowledged', at: clock.now(), signerId, generation };
-    }
-    const stored = await store.keyring(name);
-    if (stored === null) return failed(`${name} is gone from the store.`);
-    const delivery = await signer.deliver(toKeyring(stored));
-    if (delivery.kind !== 'acknowledged') return failed(delivery.message);
-    return { kind: 'acknowledged', at: clock.now(), signerId, generation: delivery.generation };
-  } catch (error) {
-    return failed(`Handing the keyring of ${name} to ${signerId} failed: ${errorText(error)}`);
-  }
+  if (signer !== undefined) return handOver(signer, snapshot, { store, clock });
+  const message = `The signer ${signerId} is not reached from this process.`;
+  return { kind: 'not-acknowledged', at: clock.now(), signerId, message };
 }
 
 async function selfTest(

@@ -1,12 +1,12 @@
 /** The world as it is: DNS, publishers, signers and key pairs, put together from the configuration. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
 import { createProver } from '../dns/lookup/prove.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
-import type { LoadedConfig } from './config/load.ts';
+import type { Binding } from './bindings.ts';
+import { type LoadedConfig, pathBeside } from './config/load.ts';
 import type { DnsRole } from './dns-role.ts';
 import { createKeyPairSource } from './key-pairs.ts';
 import { choosePublishers } from './publishers.ts';
@@ -15,7 +15,7 @@ import type { World } from './world.ts';
 
 /** Reads files that the configuration names; relative paths are beside it. */
 export function besideConfig(file: string | null): (path: string) => string {
-  return (path) => readFileSync(resolve(file === null ? '.' : dirname(file), path), 'utf8');
+  return (path) => readFileSync(pathBeside(file, path), 'utf8');
 }
 
 /** @throws ConfigError for publishers that cannot work. */
@@ -25,8 +25,15 @@ export function createWorld(
     store,
     clock,
     signers,
+    bindings,
     dns,
-  }: { store: Store; clock: Clock; signers: ReadonlyMap<string, Signer>; dns: DnsRole | null },
+  }: {
+    store: Store;
+    clock: Clock;
+    signers: ReadonlyMap<string, Signer>;
+    bindings: readonly Binding[];
+    dns: DnsRole | null;
+  },
 ): World {
   const { mode, resolvers, zones, builtin, timeout } = config.proof;
   const own = builtin && dns !== null ? config.dns.zones.map(({ apex }) => ({ apex, servers: dns.endpoints })) : [];
@@ -53,6 +60,7 @@ export function createWorld(
     publisherOf,
     prove: (name, expected, signal) => prover.prove(name, expected, { signal }),
     signers,
+    bindings,
     keyPair: keyPairs.take,
     newKeyId: randomUUID,
     recordText,

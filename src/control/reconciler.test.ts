@@ -7,6 +7,7 @@ import { systemClock } from '../lifecycle/clock.ts';
 import { defaultPolicy } from '../lifecycle/policy.ts';
 import { openMemoryStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
+import { bindToAll } from './bindings.ts';
 import { lockInstance } from './instance-lock.ts';
 import { createLimit } from './limit.ts';
 import { type Log, silentLog } from './log.ts';
@@ -21,7 +22,7 @@ async function storeWith(names: readonly string[]): Promise<Store> {
   const store = await openMemoryStore();
   const operator = { store, clock: systemClock, actor };
   await syncPolicies(operator, {}, defaultPolicy);
-  for (const name of names) await addDomain(operator, { name, kind: 'mail', policy: 'default', signers: [] });
+  for (const name of names) await addDomain(operator, { name, kind: 'mail', policy: 'default', bindings: [] });
   return store;
 }
 
@@ -34,6 +35,7 @@ function contextOf(store: Store, log: Log = silentLog): LookContext {
       },
       prove: () => Promise.reject(new Error('no DNS here')),
       signers: new Map(),
+      bindings: [],
       keyPair: async (algorithm) => {
         if (algorithm === 'rsa') throw new Error('no primes today');
         return { publicKey: 'x', secret: (keyId) => ({ keyId, from: 'der', pkcs8: new Uint8Array(1) }) };
@@ -98,7 +100,7 @@ describe('the loop', () => {
     await syncPolicies({ store, clock: systemClock, actor }, { rsa }, defaultPolicy);
     await addDomain(
       { store, clock: systemClock, actor },
-      { name: 'a.example', kind: 'mail', policy: 'rsa', signers: ['m'] },
+      { name: 'a.example', kind: 'mail', policy: 'rsa', bindings: [bindToAll('m')] },
     );
     const reconciler = startReconciler(contextOf(store, log), options);
     await until(() => errors.length > 0);
@@ -141,14 +143,37 @@ describe('a stream that is added', () => {
   test('is signed by the signers of the default stream, in the same commit', async () => {
     await using store = await storeWith([]);
     const operator = { store, clock: systemClock, actor };
-    await addDomain(operator, { name: 'a.example', kind: 'mail', policy: 'default', signers: ['m1', 'm2'] });
-    expect((await addStream(operator, 'a.example', 'news', null)).kind).toBe('done');
+    await addDomain(operator, {
+      name: 'a.example',
+      kind: 'mail',
+      policy: 'default',
+      bindings: [bindToAll('m1'), bindToAll('m2')],
+    });
+    expect(
+      (
+        await addStream(
+          operator,
+          'a.example',
+          'news',
+          null,
+          ['m1', 'm2'].map((id) => bindToAll(id)),
+        )
+      ).kind,
+    ).toBe('done');
     const snapshot = (await store.snapshot('a.example'))?.snapshot;
     expect(snapshot?.signers.map(({ streams }) => streams)).toEqual([
       ['default', 'news'],
       ['default', 'news'],
     ]);
-    expect(await addStream(operator, 'a.example', 'news', null)).toEqual({ kind: 'refused', why: 'already-so' });
+    expect(
+      await addStream(
+        operator,
+        'a.example',
+        'news',
+        null,
+        ['m1', 'm2'].map((id) => bindToAll(id)),
+      ),
+    ).toEqual({ kind: 'refused', why: 'already-so' });
   });
 });
 

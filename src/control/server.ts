@@ -4,8 +4,10 @@ import type { Clock } from '../lifecycle/clock.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
+import type { Binding } from './bindings.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { type DnsRole, startDnsRole } from './dns-role.ts';
+import { createDriftWatch } from './drift.ts';
 import type { Actor } from './events.ts';
 import { lockInstance } from './instance-lock.ts';
 import { createKeyPairSource } from './key-pairs.ts';
@@ -19,6 +21,7 @@ import { type Reconciler, startReconciler } from './reconciler.ts';
 import { startRepeating } from './repeating.ts';
 import { collectSignatures, type SignatureCollector } from './signature-collector.ts';
 import { createSignatureLedger } from './signature-ledger.ts';
+import { bindingsOf, createSigners } from './signers.ts';
 import { createWallClockWatch } from './wall-clock-watch.ts';
 
 export interface ServerOptions {
@@ -47,6 +50,8 @@ export class InstanceTaken extends Error {
 }
 
 const effectTimeout = 30_000;
+/** How long a look is given to hand a keyring over before this process's follower does it, milliseconds. */
+const patienceWithLooks = 3000;
 /** Steps that touch the world at once, for each domain that may be looked at, over all domains. */
 const effectsPerLook = 4;
 
@@ -79,14 +84,20 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
       : null;
     if (milter !== null) closers.push(() => milter.stop());
 
-    const signers = new Map<string, Signer>(milter === null ? [] : [[milter.signer.id, milter.signer]]);
+    const listed = await createSigners(loaded, { env, clock, log });
+    closers.push(() => listed.close());
+    const signers = new Map<string, Signer>([
+      ...(milter === null ? [] : [[milter.signer.id, milter.signer] as const]),
+      ...listed.signers,
+    ]);
+    const bindings = bindingsOf(config);
     const ledger = createSignatureLedger();
     const collect = collectSignatures({ signers, ledger, store, clock, looks: config.roles.reconcile });
     const reconciler = config.roles.reconcile
       ? startReconciler(
           {
             store,
-            world: createWorld(loaded, { store, clock, signers, dns }),
+            world: createWorld(loaded, { store, clock, signers, bindings, dns }),
             clock,
             ledger: {
               ...ledger,
@@ -104,7 +115,9 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
           { owner, concurrency: config.reconcile.concurrency, interval: config.reconcile.interval },
         )
       : null;
-    closers.push(...background({ loaded, store, clock, log, dns, milter, collect }));
+    closers.push(
+      ...background({ loaded, store, clock, log, dns, signers, restoring: listed.restoring, bindings, collect }),
+    );
     if (reconciler !== null) closers.push(() => reconciler.stop());
     log.info('ready', {
       instance: config.instance,
@@ -140,19 +153,29 @@ function background(context: {
   clock: Clock;
   log: Log;
   dns: DnsRole | null;
-  milter: MilterRole | null;
+  signers: ReadonlyMap<string, Signer>;
+  restoring: ReadonlySet<string>;
+  bindings: readonly Binding[];
   collect: SignatureCollector;
 }): Array<() => Promise<void>> {
-  const { store, clock, log, dns, milter, collect } = context;
+  const { store, clock, log, dns, signers, restoring, bindings, collect } = context;
   const { reconcile, roles } = context.loaded.config;
   const failed = (what: string) => (error: unknown) => log.error(what, { error: errorText(error) });
   const every = (milliseconds: number, what: string, task: (signal: AbortSignal) => Promise<unknown>) =>
     startRepeating(milliseconds, task, failed(what));
   const closers = [every(1000, 'signatures-not-collected', () => collect.tick())];
   if (dns !== null) closers.push(every(reconcile.interval, 'zones-not-refreshed', () => dns.refresh()));
-  if (milter !== null) {
-    const follow = followKeyrings(milter.signer, { store, clock, log });
+  // Where this process looks at domains itself, little is left for the followers.
+  const patience = roles.reconcile ? patienceWithLooks : 0;
+  for (const signer of signers.values()) {
+    const binding = bindings.find(({ signerId }) => signerId === signer.id);
+    if (binding === undefined) continue;
+    const follow = followKeyrings(signer, { store, clock, log, binding, patience });
     closers.push(every(reconcile.interval, 'keyrings-not-followed', follow));
+  }
+  if ([...signers.values()].some(({ inspect }) => inspect !== undefined)) {
+    const inspect = createDriftWatch({ signers, restoring, store, clock, log });
+    closers.push(startRepeating(reconcile.inspectEvery, inspect, failed('signers-not-inspected'), 2000));
   }
   if (roles.reconcile && reconcile.keysAhead > 0) {
     const { refill } = createKeyPairSource(store, clock, reconcile.keysAhead);

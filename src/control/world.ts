@@ -5,6 +5,7 @@ import type { Publisher } from '../dns/publish/publisher.ts';
 import type { KeyAlgorithm, KeyView, RecordKind } from '../lifecycle/types.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { NewSecret } from '../store/store.ts';
+import type { Binding } from './bindings.ts';
 
 /** A new key pair: its public half, and where the private half lies until it is stored under a key's id. */
 export interface KeyPairOffer {
@@ -19,6 +20,8 @@ export interface World {
   prove(name: string, expected: Expected, signal: AbortSignal): Promise<Proof>;
   /** The signers that this process reaches, by id. */
   readonly signers: ReadonlyMap<string, Signer>;
+  /** What each signer is to sign; also of signers that only other processes reach, such as agents. */
+  readonly bindings: readonly Binding[];
   keyPair(algorithm: KeyAlgorithm, bits: number): Promise<KeyPairOffer>;
   newKeyId(): string;
   /** The text of the key's record; null for no record. */

@@ -48,6 +48,8 @@ export function apply(snapshot: Snapshot, outcome: Outcome, guards: Guards = all
     case 'not-acknowledged':
     case 'signature-seen':
     case 'self-test-failed':
+    case 'drift-found':
+    case 'drift-gone':
     case 'private-key-destroyed':
       return applyReport(snapshot, outcome);
     default:

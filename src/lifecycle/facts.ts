@@ -1,6 +1,6 @@
 /** Questions about a snapshot that everything else is built of. Pure lookups: no policy decides here. */
 import type { Policy } from './policy.ts';
-import type { KeyView, RecordKind, SignerView, Snapshot, StreamView } from './types.ts';
+import type { KeyAlgorithm, KeyView, RecordKind, SignerView, Snapshot, StreamView } from './types.ts';
 
 /** The policy that rules a stream: its own, else the domain's. */
 export function policyOf(stream: StreamView | undefined, domainPolicy: Policy): Policy {
@@ -44,17 +44,34 @@ export function signersOf(snapshot: Snapshot, stream: string): readonly SignerVi
   return snapshot.signers.filter((signer) => signer.setAsideAt === null && signer.streams.includes(stream));
 }
 
-/** Every signer of the stream (there is at least one) has loaded a keyring with this active key in it. */
+/** The signer can sign with keys of this algorithm. */
+export function canSignWith({ abilities }: SignerView, algorithm: KeyAlgorithm): boolean {
+  return abilities === undefined || abilities.algorithms.includes(algorithm);
+}
+
+/** The signers that count, sign the key's stream and can sign with a key of its algorithm. */
+export function signersOfKey(snapshot: Snapshot, key: KeyView): readonly SignerView[] {
+  return signersOf(snapshot, key.stream).filter((signer) => canSignWith(signer, key.algorithm));
+}
+
+/** Somebody changed by hand what it signs with: its acknowledgements say nothing. */
+export function hasDrifted(signer: SignerView): boolean {
+  return signer.drift !== undefined;
+}
+
+/** Every signer of the key (there is at least one) has loaded a keyring with this active key in it. */
 export function isAcknowledged(snapshot: Snapshot, key: KeyView): boolean {
   const entered = key.enteredGeneration;
   if (entered === null) return false;
-  const signers = signersOf(snapshot, key.stream);
-  return signers.length > 0 && signers.every((signer) => signer.acknowledgedGeneration >= entered);
+  const signers = signersOfKey(snapshot, key);
+  return (
+    signers.length > 0 && signers.every((signer) => signer.acknowledgedGeneration >= entered && !hasDrifted(signer))
+  );
 }
 
-/** Every signer of the stream (there is at least one) has been seen to sign with the key since it entered. */
+/** Every signer of the key (there is at least one) has been seen to sign with it since it entered. */
 export function hasSigned(snapshot: Snapshot, key: KeyView): boolean {
-  const signers = signersOf(snapshot, key.stream);
+  const signers = signersOfKey(snapshot, key);
   return signers.length > 0 && signers.every((signer) => key.signaturesSeen[signer.id] !== undefined);
 }
 
@@ -66,7 +83,9 @@ export function isAbsentEverywhere(snapshot: Snapshot, key: KeyView): boolean {
   if (key.enteredGeneration === null) return true;
   const left = key.leftGeneration;
   if (left === null) return false;
-  return snapshot.signers.every((signer) => signer.setAsideAt !== null || signer.acknowledgedGeneration >= left);
+  return snapshot.signers.every(
+    (signer) => signer.setAsideAt !== null || (signer.acknowledgedGeneration >= left && !hasDrifted(signer)),
+  );
 }
 
 /**

@@ -1,6 +1,6 @@
 /** How domains, streams, keys and signers begin. */
 import type { Policy } from './policy.ts';
-import type { DomainView, KeyView, SignerView, Snapshot, StreamView } from './types.ts';
+import type { DomainView, KeyView, SignerAbilities, SignerView, Snapshot, StreamView } from './types.ts';
 
 /** A domain as it is added: one stream, `default`, and neither keys nor signers yet. `now` in epoch milliseconds. */
 export function newDomain(name: string, kind: DomainView['kind'], now: number): Snapshot {
@@ -67,6 +67,14 @@ export function newKey(
 }
 
 /** A signer that has loaded nothing of this domain yet. */
-export function newSigner(id: string, streams: readonly string[]): SignerView {
-  return { id, streams, acknowledgedGeneration: 0, acknowledgedAt: null, setAsideAt: null, retry: null };
+export function newSigner(id: string, streams: readonly string[], abilities?: SignerAbilities): SignerView {
+  return {
+    id,
+    streams,
+    acknowledgedGeneration: 0,
+    acknowledgedAt: null,
+    setAsideAt: null,
+    retry: null,
+    ...(abilities === undefined ? {} : { abilities }),
+  };
 }

@@ -113,6 +113,16 @@ export interface KeyView {
   readonly retry: Retry | null;
 }
 
+/** What a kind of signer can do, as far as the planner has to know it. */
+export interface SignerAbilities {
+  readonly algorithms: readonly KeyAlgorithm[];
+  /**
+   * With how many keys of one stream it signs a message at most; null for any number. One that is given more signs with those that
+   * entered last.
+   */
+  readonly atMost: number | null;
+}
+
 export interface SignerView {
   readonly id: string;
   /** Streams that this signer signs. */
@@ -122,6 +132,15 @@ export interface SignerView {
   readonly acknowledgedAt: number | null;
   /** An operator decided not to wait for it. */
   readonly setAsideAt: number | null;
+  /** What it can do; left out where it signs with any number of keys of every algorithm. */
+  readonly abilities?: SignerAbilities;
+  /**
+   * Somebody changed by hand what it signs with: since when, and what was found. Until a person adopts or restores it the signer
+   * counts as one that has acknowledged nothing, and is left as it is.
+   */
+  readonly drift?: { readonly at: number; readonly message: string };
+  /** It was decided that what somebody changed there is to be written over; until it acknowledges again. */
+  readonly restoring?: true;
   /** Failed deliveries or self-tests; null after a success. */
   readonly retry: Retry | null;
 }
@@ -234,6 +253,10 @@ export type Outcome =
   | { readonly kind: 'acknowledged'; readonly at: number; readonly signerId: string; readonly generation: number }
   | { readonly kind: 'not-acknowledged'; readonly at: number; readonly signerId: string; readonly message: string }
   | { readonly kind: 'signature-seen'; readonly at: number; readonly signerId: string; readonly keyId: string }
+  /** What the signer signs with is not what it was given, and not by a loss: somebody changed it. */
+  | { readonly kind: 'drift-found'; readonly at: number; readonly signerId: string; readonly message: string }
+  /** It signs with what it was given again (or with what has been adopted since). */
+  | { readonly kind: 'drift-gone'; readonly at: number; readonly signerId: string }
   | {
       readonly kind: 'self-test-failed';
       readonly at: number;
@@ -270,7 +293,11 @@ export type OperatorOutcome =
       readonly at: number;
       readonly signerId: string;
       readonly streams: readonly string[];
+      /** Left out: everything. */
+      readonly abilities?: SignerAbilities;
     }
+  /** What somebody changed by hand at the signer is to be put back to what the domain's keyring says. */
+  | { readonly kind: 'drift-restored'; readonly at: number; readonly signerId: string }
   | { readonly kind: 'signer-set-aside'; readonly at: number; readonly signerId: string }
   | { readonly kind: 'signer-brought-back'; readonly at: number; readonly signerId: string }
   | { readonly kind: 'signer-removed'; readonly at: number; readonly signerId: string }

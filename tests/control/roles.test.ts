@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { bindToAll } from '../../src/control/bindings.ts';
 import { configSchema } from '../../src/control/config/schema.ts';
 import { startDnsRole } from '../../src/control/dns-role.ts';
 import { importKey } from '../../src/control/import-key.ts';
@@ -123,7 +124,7 @@ describe('the milter role', () => {
         stream: 'default',
         input,
         policy: 'default',
-        signers: ['milter'],
+        bindings: [bindToAll('milter')],
       });
       const stored = await store.snapshot(domain);
       if (stored === null) throw new Error('the domain was not added');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { defaultPolicy } from '../../lifecycle/policy.ts';
-import { formatDuration, parseDuration } from './durations.ts';
+import { formatDuration, parseDuration } from '../../settings/durations.ts';
 import { ConfigError, loadConfig, parseConfig } from './load.ts';
 import { configSchema } from './schema.ts';
 import { readable, withoutSecrets } from './show.ts';

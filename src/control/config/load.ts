@@ -58,6 +58,11 @@ export function loadConfig(given: string | undefined, { env, workingFolder }: Su
   };
 }
 
+/** A path that the configuration names: relative ones are beside its file. */
+export function pathBeside(file: string | null, written: string): string {
+  return resolve(file === null ? '.' : dirname(file), written);
+}
+
 function readConfig(file: string): string {
   try {
     return readFileSync(file, 'utf8');

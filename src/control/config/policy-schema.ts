@@ -1,8 +1,8 @@
 /** Policies as they are written in `keyturn.yaml` and on the command line. What is left out comes from the defaults of the field. */
 import { z } from 'zod';
 import { defaultPolicy, type FreezeWindow, type KeySpec, type Policy } from '../../lifecycle/policy.ts';
-import { formatDuration } from './durations.ts';
-import { duration } from './values.ts';
+import { formatDuration } from '../../settings/durations.ts';
+import { duration } from '../../settings/values.ts';
 
 const rsaBits = [2048, 3072, 4096] as const;
 

@@ -2,8 +2,18 @@
 import { z } from 'zod';
 import { defaultOversignedHeaders, defaultSignedHeaders } from '../../dkim/signed-headers.ts';
 import { LONGEST_NAME } from '../../dns/publish/target.ts';
+import {
+  duration,
+  durationBetween,
+  endpoint,
+  headerName,
+  hostName,
+  name,
+  network,
+  socketAddress,
+} from '../../settings/values.ts';
 import { policySchema } from './policy-schema.ts';
-import { duration, durationBetween, endpoint, headerName, hostName, name, network, socketAddress } from './values.ts';
+import { signers, signs } from './signer-schema.ts';
 
 const roles = z
   .strictObject({
@@ -168,6 +178,8 @@ const milter = z
     signSubdomains: z.boolean().default(false),
     onFailure: z.enum(['tempfail', 'reject', 'pass']).default('tempfail'),
     streams: z.array(streamRule).default([]),
+    /** Whose mail it signs; by default everything in care. */
+    signs,
     sign,
     maxConnections: z.int().min(1).max(100_000).default(1000),
     /** Without a word from the mail server for so long, its connection is closed. */
@@ -183,6 +195,8 @@ const reconcile = z
     interval: duration.prefault('1s'),
     /** How long one look may take before another instance may take the domain over. */
     lease: duration.prefault('2m'),
+    /** How often what stands at each signer is compared with what it was given. */
+    inspectEvery: durationBetween(1000, 7 * day).prefault('5m'),
     /** Key pairs made ahead of every kind that the policies name. */
     keysAhead: z.int().min(0).max(10_000).default(4),
   })
@@ -210,6 +224,8 @@ export const configSchema = z.strictObject({
   proof,
   dns,
   milter,
+  /** Other programs that sign, and are given their keys from here. */
+  signers,
   reconcile,
   log,
 });

@@ -1,11 +1,14 @@
 /** The configuration for readers: secrets left out, durations and key kinds as they are written. */
 import type { KeySpec } from '../../lifecycle/policy.ts';
-import { formatDuration } from './durations.ts';
+import { formatDuration } from '../../settings/durations.ts';
 import { formatKeySpec } from './policy-schema.ts';
 
-/** The same tree with every `secret` replaced. */
+/** Settings that hold a secret where they hold a text; where they name a file or a variable that is shown. */
+const secrets = new Set(['secret', 'password', 'token', 'apiKey', 'secretAccessKey']);
+
+/** The same tree with every secret replaced. */
 export function withoutSecrets(tree: unknown): unknown {
-  return rewrite(tree, (key, value) => (key === 'secret' && typeof value === 'string' ? '(not shown)' : value));
+  return rewrite(tree, (key, value) => (secrets.has(key) && typeof value === 'string' ? '(not shown)' : value));
 }
 
 const durations = new Set([
@@ -18,6 +21,7 @@ const durations = new Set([
   'timeout',
   'interval',
   'lease',
+  'inspectEvery',
   'negativeTtl',
   'idleTimeout',
   'expiresAfter',

@@ -1,6 +1,6 @@
 /** What is allowed and seldom meant: said by `keyturn config check` and `keyturn policy set`, and logged when the server starts. */
 import type { Policy } from '../../lifecycle/policy.ts';
-import { formatDuration } from './durations.ts';
+import { formatDuration } from '../../settings/durations.ts';
 import type { Config } from './schema.ts';
 
 const hour = 3_600_000;

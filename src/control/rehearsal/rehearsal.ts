@@ -15,6 +15,7 @@ import type { Actor } from '../events.ts';
 import { silentLog } from '../log.ts';
 import { addDomain, type Mark, mark } from '../operations.ts';
 import { startServer } from '../server.ts';
+import { bindingsOf } from '../signers.ts';
 import { freePort } from './free-port.ts';
 import { startTraffic, type Traffic, type TrafficCounts } from './traffic.ts';
 
@@ -107,7 +108,7 @@ async function rehearse(options: RehearsalOptions, onTraffic: (traffic: Traffic)
     const isReady = (keys: Snapshot['keys']) => count(keys, 'active') === 2 && count(keys, 'standby') === 2;
 
     options.onPhase(`${domain} is added: its first keys are made, published, and proved at its name server`);
-    await addDomain(operator, { name: domain, kind: 'mail', policy: 'default', signers: [loaded.config.instance] });
+    await addDomain(operator, { name: domain, kind: 'mail', policy: 'default', bindings: bindingsOf(loaded.config) });
     server.reconciler?.nudge();
     await until('the first keys', isReady);
 

@@ -1,10 +1,11 @@
 /** What people asked for. Commands leave marks; what follows from them is the plan's business. */
 import type { Applied } from '../apply.ts';
-import { findKey, findStream, isSpoiled } from '../facts.ts';
+import { findKey, findStream, hasDrifted, isSpoiled } from '../facts.ts';
 import { newSigner, newStream } from '../new-domain.ts';
 import { mayComeBack } from '../rules.ts';
-import type { KeyView, OperatorOutcome, Snapshot } from '../types.ts';
+import type { KeyView, OperatorOutcome, SignerAbilities, SignerView, Snapshot } from '../types.ts';
 import { changeKey, changeSigner, changeStream, dropConditions } from './change.ts';
+import { undrifted } from './reports.ts';
 
 export function applyOperator(snapshot: Snapshot, outcome: OperatorOutcome): Applied {
   if ('signerId' in outcome) return applyToSigner(snapshot, outcome);
@@ -109,21 +110,36 @@ function rollBack(snapshot: Snapshot, stream: string, at: number): Applied {
   };
 }
 
+function addSigner(
+  snapshot: Snapshot,
+  known: SignerView | undefined,
+  { signerId, streams, abilities }: Extract<OperatorOutcome, { kind: 'signer-added' }>,
+): Applied {
+  if (known === undefined)
+    return { snapshot: { ...snapshot, signers: [...snapshot.signers, newSigner(signerId, streams, abilities)] } };
+  if (known.streams.join(' ') === streams.join(' ') && sameAbilities(known.abilities, abilities))
+    return { snapshot, refused: 'already-so' };
+  const { abilities: _, ...rest } = known;
+  const changed: SignerView = { ...rest, streams, ...(abilities === undefined ? {} : { abilities }) };
+  return { snapshot: { ...snapshot, signers: snapshot.signers.map((each) => (each === known ? changed : each)) } };
+}
+
+export function sameAbilities(a: SignerAbilities | undefined, b: SignerAbilities | undefined): boolean {
+  return a?.atMost === b?.atMost && a?.algorithms.join(' ') === b?.algorithms.join(' ');
+}
+
 function applyToSigner(snapshot: Snapshot, outcome: Extract<OperatorOutcome, { signerId: string }>): Applied {
   const signer = snapshot.signers.find((s) => s.id === outcome.signerId);
-  if (outcome.kind === 'signer-added') {
-    if (signer === undefined)
-      return {
-        snapshot: { ...snapshot, signers: [...snapshot.signers, newSigner(outcome.signerId, outcome.streams)] },
-      };
-    if (signer.streams.join(' ') === outcome.streams.join(' ')) return { snapshot, refused: 'already-so' };
-    return { snapshot: changeSigner(snapshot, signer.id, { streams: outcome.streams }) };
-  }
+  if (outcome.kind === 'signer-added') return addSigner(snapshot, signer, outcome);
   if (signer === undefined) return { snapshot, refused: 'unknown-signer' };
   switch (outcome.kind) {
     case 'signer-set-aside':
       if (signer.setAsideAt !== null) return { snapshot, refused: 'already-so' };
       return { snapshot: changeSigner(snapshot, signer.id, { setAsideAt: outcome.at }) };
+    case 'drift-restored':
+      if (!hasDrifted(signer)) return { snapshot, refused: 'already-so' };
+      // What it signs with now is not known: it is given its keyring anew, and every key is tested again.
+      return { snapshot: undrifted(snapshot, signer, { acknowledgedGeneration: 0, retry: null, restoring: true }) };
     case 'signer-brought-back':
       if (signer.setAsideAt === null) return { snapshot, refused: 'already-so' };
       return { snapshot: changeSigner(snapshot, signer.id, { setAsideAt: null, retry: null }) };

@@ -18,6 +18,8 @@ type Report = Extract<
       | 'not-acknowledged'
       | 'signature-seen'
       | 'self-test-failed'
+      | 'drift-found'
+      | 'drift-gone'
       | 'private-key-destroyed';
   }
 >;
@@ -37,6 +39,9 @@ export function applyReport(snapshot: Snapshot, report: Report): Applied {
     case 'acknowledged':
     case 'not-acknowledged':
       return applyToSigner(snapshot, report);
+    case 'drift-found':
+    case 'drift-gone':
+      return drift(snapshot, report);
     default:
       return applyToKey(snapshot, report);
   }
@@ -223,9 +228,30 @@ function overtake(snapshot: Snapshot, signerId: string, reported: number, at: nu
   return acknowledge(overtaken, signerId, { acknowledgedGeneration: reported, acknowledgedAt: at });
 }
 
+function drift(snapshot: Snapshot, report: Extract<Report, { kind: 'drift-found' | 'drift-gone' }>): Applied {
+  const signer = snapshot.signers.find((s) => s.id === report.signerId);
+  if (signer === undefined) return { snapshot, refused: 'unknown-signer' };
+  const known = signer.drift;
+  if (report.kind === 'drift-gone')
+    return known === undefined ? { snapshot, refused: 'already-so' } : { snapshot: undrifted(snapshot, signer, {}) };
+  if (known?.message === report.message) return { snapshot, refused: 'already-so' };
+  const { at, message } = report;
+  return { snapshot: changeSigner(snapshot, signer.id, { drift: { at: known?.at ?? at, message }, retry: null }) };
+}
+
+/** The signer without its drift; what it acknowledged before counts again unless `change` says otherwise. */
+export function undrifted(snapshot: Snapshot, signer: SignerView, change: Partial<SignerView>): Snapshot {
+  const { drift: _, ...rest } = signer;
+  return { ...snapshot, signers: snapshot.signers.map((each) => (each === signer ? { ...rest, ...change } : each)) };
+}
+
 function acknowledge(snapshot: Snapshot, signerId: string, change: Partial<SignerView>): Snapshot {
-  const changed = changeSigner(snapshot, signerId, { ...change, retry: null });
-  return dropConditions(changed, { kind: 'signer', id: signerId }, [DELIVERY_REASON]);
+  const signers = snapshot.signers.map((signer) => {
+    if (signer.id !== signerId) return signer;
+    const { restoring: _, ...rest } = signer;
+    return { ...rest, ...change, retry: null };
+  });
+  return dropConditions({ ...snapshot, signers }, { kind: 'signer', id: signerId }, [DELIVERY_REASON]);
 }
 
 function failedAgain(signer: SignerView, at: number): NonNullable<SignerView['retry']> {

@@ -1,6 +1,6 @@
 /** What is not as it should be, in words: what is the matter, and what the reader can do. */
 import { DELIVERY_REASON, SELF_TEST_REASON, WRITE_REASONS } from '../apply/reports.ts';
-import { isSeen, isSpoiled, signersOf } from '../facts.ts';
+import { canSignWith, isSeen, isSpoiled, signersOf } from '../facts.ts';
 import { isHealthy } from '../rules.ts';
 import type { Condition, KeyView, Subject, Verdict } from '../types.ts';
 import { awaitsApproval, isPermitted } from './activation.ts';
@@ -161,7 +161,14 @@ export function closeConditions(look: Look): readonly Condition[] {
       severity: 'info',
       message: `${snapshot.domain.name} is being removed: its keys leave, are revoked after the overlap, and go with their records.`,
     });
-  for (const signer of snapshot.signers)
+  for (const signer of snapshot.signers) {
+    if (signer.drift)
+      look.report({
+        subject: { kind: 'signer', id: signer.id },
+        reason: 'signer-drifted',
+        severity: 'warning',
+        message: `${signer.id} does not sign with what it was given: ${signer.drift.message} Nothing is changed there, and no old key is given up, until a person decides: "keyturn signer restore ${snapshot.domain.name} ${signer.id}" puts the keyring back, "keyturn signer adopt ${snapshot.domain.name} ${signer.id}" takes over what was found.`,
+      });
     if (signer.setAsideAt !== null)
       look.report({
         subject: { kind: 'signer', id: signer.id },
@@ -169,6 +176,7 @@ export function closeConditions(look: Look): readonly Condition[] {
         severity: 'warning',
         message: `${signer.id} is set aside and not waited for: mail that it signs with an old key fails once that key is revoked. Bring it back or remove it.`,
       });
+  }
   for (const key of look.keys) if (key.ownership === 'external') reportExternal(look, key);
   for (const condition of snapshot.conditions) if (isStillTrue(look, condition)) look.conditions.push(condition);
   return keepIdentity(snapshot.conditions, look.conditions);
@@ -199,7 +207,10 @@ function isStillTrue(look: Look, { subject, reason }: Condition): boolean {
   if (reason !== SELF_TEST_REASON) return false;
   return look.keys.some(
     (key) =>
-      key.state === 'active' && signer.streams.includes(key.stream) && key.signaturesSeen[signer.id] === undefined,
+      key.state === 'active' &&
+      signer.streams.includes(key.stream) &&
+      canSignWith(signer, key.algorithm) &&
+      key.signaturesSeen[signer.id] === undefined,
   );
 }
 

@@ -1,4 +1,5 @@
 /** Keyrings to signers, and test messages from them. */
+import { canSignWith, hasDrifted } from '../facts.ts';
 import type { SignerView, Step } from '../types.ts';
 import { growing, quick, retryAt } from '../waits.ts';
 import { type Look, standingSince } from './look.ts';
@@ -9,7 +10,8 @@ export const SILENT_REASON = 'signer-silent';
 export function planDeliveries(look: Look): void {
   const { generation } = look.snapshot.domain;
   for (const signer of look.snapshot.signers) {
-    if (waitsToRetry(look, signer)) continue;
+    // What somebody changed on purpose is not written over: a person decides.
+    if (hasDrifted(signer) || waitsToRetry(look, signer)) continue;
     if (signer.acknowledgedGeneration < generation) {
       ask(look, signer, { kind: 'deliver', signerId: signer.id, generation });
     } else if (signer.setAsideAt === null) {
@@ -30,7 +32,7 @@ function ask(look: Look, signer: SignerView, step: Step): void {
 
 function planSelfTests(look: Look, signer: SignerView): void {
   for (const key of look.keys) {
-    if (key.state !== 'active' || !signer.streams.includes(key.stream)) continue;
+    if (key.state !== 'active' || !signer.streams.includes(key.stream) || !canSignWith(signer, key.algorithm)) continue;
     if (key.signaturesSeen[signer.id] !== undefined || look.leave.includes(key.id)) continue;
     if ((key.enteredGeneration ?? 0) > signer.acknowledgedGeneration) continue;
     ask(look, signer, { kind: 'self-test', signerId: signer.id, keyId: key.id });
@@ -42,7 +44,10 @@ function reportSilence(look: Look, signer: SignerView): void {
   const isBehind = signer.acknowledgedGeneration < generation;
   const untried = look.keys.find(
     (key) =>
-      key.state === 'active' && signer.streams.includes(key.stream) && key.signaturesSeen[signer.id] === undefined,
+      key.state === 'active' &&
+      signer.streams.includes(key.stream) &&
+      canSignWith(signer, key.algorithm) &&
+      key.signaturesSeen[signer.id] === undefined,
   );
   if (signer.retry !== null || (!isBehind && untried === undefined)) return;
   const changes = look.keys.map((key) =>

@@ -1,0 +1,37 @@
+/** Hands a domain's keyring to a signer, as the store holds it now, and says what became of it as an outcome. */
+import type { Clock } from '../lifecycle/clock.ts';
+import type { Outcome, Snapshot } from '../lifecycle/types.ts';
+import type { Signer } from '../signers/signer.ts';
+import type { Store } from '../store/store.ts';
+import { toSignerKeyring } from './keyring.ts';
+import { errorText } from './log.ts';
+
+/** `snapshot` must have been read before: what is handed over is at least as new as it. Never throws for what the signer does. */
+export async function handOver(
+  signer: Signer,
+  snapshot: Snapshot,
+  { store, clock }: { readonly store: Store; readonly clock: Clock },
+): Promise<Outcome> {
+  const { name, removingAt, generation } = snapshot.domain;
+  const signerId = signer.id;
+  const failed = (message: string): Outcome => ({ kind: 'not-acknowledged', at: clock.now(), signerId, message });
+  try {
+    if (removingAt !== null && !snapshot.keys.some((key) => key.state === 'active')) {
+      await signer.forget(name);
+      return { kind: 'acknowledged', at: clock.now(), signerId, generation };
+    }
+    const stored = await store.keyring(name);
+    if (stored === null) return failed(`${name} is gone from the store.`);
+    const delivery = await signer.deliver(toSignerKeyring(stored, snapshot, signerId));
+    switch (delivery.kind) {
+      case 'acknowledged':
+        return { kind: 'acknowledged', at: clock.now(), signerId, generation: delivery.generation };
+      case 'drifted':
+        return { kind: 'drift-found', at: clock.now(), signerId, message: delivery.message };
+      default:
+        return failed(delivery.message);
+    }
+  } catch (error) {
+    return failed(`Handing the keyring of ${name} to ${signerId} failed: ${errorText(error)}`);
+  }
+}

@@ -1,0 +1,4 @@
+/** Every kind of signer that `signers:` in `keyturn.yaml` may name. The built-in milter has a section of its own. */
+import type { SignerKind } from './kind.ts';
+
+export const signerKinds: readonly SignerKind[] = [];
