@@ -129,8 +129,15 @@ describe('a milter that follows the keyrings of other processes', () => {
     expect(await generationOf('new.test')).toBe(0);
     expect(JSON.stringify(said)).toContain('leaves.test');
     damaged = false;
-    await follow();
-    expect(await generationOf('leaves.test')).toBe(1);
+    await expect
+      .poll(
+        async () => {
+          await follow();
+          return generationOf('leaves.test');
+        },
+        { timeout: 10_000 },
+      )
+      .toBe(1);
   });
 
   test('takes the generation that a signer ahead of a restored store made necessary', async () => {
