@@ -13,6 +13,7 @@ import { lockInstance } from './instance-lock.ts';
 import { createKeyPairSource } from './key-pairs.ts';
 import { followKeyrings } from './keyring-follower.ts';
 import { createLimit } from './limit.ts';
+import { loadKeyrings } from './load-keyrings.ts';
 import { errorText, type Log } from './log.ts';
 import { type MilterRole, startMilterRole } from './milter-role.ts';
 import { openStore } from './open-store.ts';
@@ -91,6 +92,9 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
       ...listed.signers,
     ]);
     const bindings = bindingsOf(config);
+    for (const binding of bindings) {
+      await listed.signers.get(binding.signerId)?.load?.(loadKeyrings(store, binding, log));
+    }
     const ledger = createSignatureLedger();
     const collect = collectSignatures({ signers, ledger, store, clock, looks: config.roles.reconcile });
     const reconciler = config.roles.reconcile

@@ -40,6 +40,13 @@ export interface Signer {
   readonly kind: string;
   /** Left out: any number of keys of every algorithm. */
   readonly abilities?: SignerAbilities;
+  /**
+   * Called once, before anything else is asked of the signer, with every keyring that it is to have: one that serves keyrings from memory
+   * opens its sockets when all are in place, and not before. `entered` and `others` are left out. Left out where the signer keeps what
+   * it was given.
+   * @throws Error naming the socket that cannot be opened.
+   */
+  load?(keyrings: AsyncIterable<Keyring>): Promise<void>;
   /** Idempotent; an older generation than the loaded one is never put in place of it. */
   deliver(keyring: Keyring): Promise<Delivery>;
   /** Drops the domain from the signer: its mail is no longer ours. */
