@@ -17,7 +17,7 @@ export async function* loadKeyrings(store: Store, binding: Binding, log: Log): A
 }
 
 /** What of the keyring this signer signs with; null where the domain is not its business. */
-function boundKeyring(keyring: Keyring, binding: Binding): Keyring | null {
+export function boundKeyring(keyring: Keyring, binding: Binding): Keyring | null {
   const names = boundStreams(binding, keyring.domain, Object.keys(keyring.streams));
   if (names.length === 0) return null;
   const algorithms = binding.abilities?.algorithms ?? ['rsa', 'ed25519'];

@@ -4,6 +4,7 @@
  */
 import type { SignerOptions } from '../dkim/sign.ts';
 import type { Clock } from '../lifecycle/clock.ts';
+import type { Keyring } from '../signers/keyring.ts';
 import { createKeyringBook } from '../signers/keyring-book.ts';
 import { type MilterServer, startMilter } from '../signers/milter/server.ts';
 import { createMilterSigner } from '../signers/milter/signer.ts';
@@ -26,9 +27,22 @@ export async function startMilterRole(
   config: Config['milter'],
   { store, clock, log }: { readonly store: Store; readonly clock: Clock; readonly log: Log },
 ): Promise<MilterRole> {
-  const keyrings = createKeyringBook();
   const binding: Binding = { signerId: id, ...config.signs };
-  for await (const keyring of loadKeyrings(store, binding, log)) keyrings.put(keyring);
+  return startMilterOf(id, config, loadKeyrings(store, binding, log), { clock, log });
+}
+
+/**
+ * The same with keyrings from wherever they come; each is what of a domain this milter signs with.
+ * @throws Error naming the socket that could not be opened.
+ */
+export async function startMilterOf(
+  id: string,
+  config: Config['milter'],
+  begin: AsyncIterable<Keyring>,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): Promise<MilterRole> {
+  const keyrings = createKeyringBook();
+  for await (const keyring of begin) keyrings.put(keyring);
   const server = await startMilter({
     listen: config.listen,
     keyrings,
