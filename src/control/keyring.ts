@@ -1,8 +1,8 @@
 /** From the store's keyring to the signers': private keys become KeyObjects here and nowhere else. */
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { canSignWith } from '../lifecycle/facts.ts';
-import type { Snapshot } from '../lifecycle/types.ts';
-import type { Keyring, KeyringKey, OtherKey } from '../signers/keyring.ts';
+import type { KeyAlgorithm, SignerView, Snapshot } from '../lifecycle/types.ts';
+import type { HeldKey, Keyring, KeyringKey, OtherKey } from '../signers/keyring.ts';
 import type { StoredKeyring } from '../store/store.ts';
 
 /** @throws where a private half is not a key; the error never holds the key. */
@@ -25,6 +25,7 @@ export function toSignerKeyring(stored: StoredKeyring, snapshot: Snapshot, signe
     );
     return [[name, keys.map((key) => ({ ...key, entered: entered.get(key.selector) ?? stored.generation }))] as const];
   });
+  const held = heldKeys(stored, snapshot, signer);
   const active = new Set(stored.streams.flatMap(({ keys }) => keys.map(({ selector }) => selector)));
   const others = snapshot.keys.flatMap(({ selector, publicKey, state, ownership }): OtherKey[] =>
     active.has(selector) || ownership === 'external'
@@ -32,7 +33,32 @@ export function toSignerKeyring(stored: StoredKeyring, snapshot: Snapshot, signe
       : // What left between the two readings is retiring.
         [{ selector, publicKey, state: state === 'active' ? 'retiring' : state }],
   );
-  return { ...keyring, streams: Object.fromEntries(streams), others, overwrite: signer?.restoring === true };
+  return {
+    ...keyring,
+    streams: Object.fromEntries(streams),
+    ...(held === null ? {} : { held }),
+    others,
+    overwrite: signer?.restoring === true,
+  };
+}
+
+/** Active keys of ours without a private half: the signer at which they were made signs with them. Null where there are none. */
+function heldKeys(stored: StoredKeyring, snapshot: Snapshot, signer: SignerView | undefined): Keyring['held'] | null {
+  const held = stored.streams.flatMap(({ name, keys }) => {
+    if (signer !== undefined && !signer.streams.includes(name)) return [];
+    const its = keys.flatMap(({ id, selector, algorithm, pkcs8 }): HeldKey[] => {
+      const key = snapshot.keys.find((each) => each.id === id);
+      if (pkcs8 !== null || key?.ownership !== 'ours' || key.privateKeyDestroyedAt !== null) return [];
+      const entered = key.enteredGeneration ?? stored.generation;
+      return [{ selector, algorithm: nameOf(algorithm), publicKey: key.publicKey, entered }];
+    });
+    return its.length === 0 ? [] : [[name, its] as const];
+  });
+  return held.length === 0 ? null : Object.fromEntries(held);
+}
+
+function nameOf(algorithm: KeyAlgorithm): KeyringKey['algorithm'] {
+  return algorithm === 'rsa' ? 'rsa-sha256' : 'ed25519-sha256';
 }
 
 /**
@@ -69,9 +95,7 @@ function keyringOf(
       streams.map(({ name, keys }) => [
         name,
         keys.flatMap(({ selector, algorithm, pkcs8 }) =>
-          pkcs8 === null
-            ? []
-            : [withPrivateKey({ selector, algorithm: algorithm === 'rsa' ? 'rsa-sha256' : 'ed25519-sha256' }, pkcs8)],
+          pkcs8 === null ? [] : [withPrivateKey({ selector, algorithm: nameOf(algorithm) }, pkcs8)],
         ),
       ]),
     ),

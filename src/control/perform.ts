@@ -8,6 +8,7 @@ import type { NewSecret, Store, StoredDomain } from '../store/store.ts';
 import { plain } from './events.ts';
 import { handOver } from './hand-over.ts';
 import { errorText } from './log.ts';
+import { madeAtSigner } from './made-at-signer.ts';
 import { recordName, type World } from './world.ts';
 
 /** Steps that only change the store are the look's own business. */
@@ -55,7 +56,7 @@ export async function perform(
   const outcomes = (...list: Outcome[]): Results => ({ ...noResults, outcomes: list });
   switch (effect.kind) {
     case 'create-key':
-      return createKey(effect, performer);
+      return createKey(effect, domain, performer);
     case 'write-record':
       return outcomes(await writeRecord(effect, domain, performer, signal));
     case 'prove':
@@ -71,14 +72,19 @@ export async function perform(
   }
 }
 
-async function createKey(step: Extract<Effect, { kind: 'create-key' }>, { world, clock }: Performer): Promise<Results> {
+async function createKey(
+  step: Extract<Effect, { kind: 'create-key' }>,
+  { snapshot }: StoredDomain,
+  { world, clock }: Performer,
+): Promise<Results> {
   const { kind: _, ...named } = step;
-  const { publicKey, secret } = await world.keyPair(named.algorithm, named.bits);
+  const { publicKey, secret } =
+    (await madeAtSigner(named, snapshot, world.signers)) ?? (await world.keyPair(named.algorithm, named.bits));
   const id = world.newKeyId();
   return {
     ...noResults,
     outcomes: [{ kind: 'key-created', at: clock.now(), key: { id, ...named, publicKey } }],
-    secrets: [secret(id)],
+    secrets: secret === null ? [] : [secret(id)],
   };
 }
 

@@ -10,6 +10,15 @@ export interface KeyringKey {
   readonly entered?: number;
 }
 
+/** An active key that was made at a signer which does not give its private half away: only that signer can sign with it. */
+export interface HeldKey {
+  readonly selector: string;
+  readonly algorithm: 'rsa-sha256' | 'ed25519-sha256';
+  /** Contents of the record's `p=` tag. */
+  readonly publicKey: string;
+  readonly entered: number;
+}
+
 /** A key of the domain that does not sign (any more, or yet). */
 export interface OtherKey {
   readonly selector: string;
@@ -27,6 +36,8 @@ export interface Keyring {
   readonly mustSign: boolean;
   /** Stream name → the keys that sign it, all of them; only streams that the signer signs, and only algorithms that it can sign with. */
   readonly streams: Readonly<Record<string, readonly KeyringKey[]>>;
+  /** Stream name → active keys without a private half; see {@link HeldKey}. Signers that make no keys themselves pass over them. */
+  readonly held?: Readonly<Record<string, readonly HeldKey[]>>;
   /** Every other key that we have, or had, under the domain: what a signer finds there and is none of these was put there by somebody else. */
   readonly others?: readonly OtherKey[];
   /** It was decided that what somebody else put there is written over: `deliver` does not answer `drifted`. */

@@ -34,6 +34,14 @@ export interface FoundKey {
   readonly inUse: boolean;
 }
 
+/** A key pair that a signer made. */
+export interface MadeKey {
+  /** Contents of the record's `p=` tag. */
+  readonly publicKey: string;
+  /** As in {@link FoundKey}; null where the signer keeps it to itself. */
+  readonly privateKey: string | null;
+}
+
 export interface Signer {
   /** Names the signer in every domain's snapshot; the same over restarts. */
   readonly id: string;
@@ -57,6 +65,12 @@ export interface Signer {
    * keys that neither sign nor retire any more. Changes nothing else. Left out where nobody else can change what the signer has.
    */
   inspect?(keyring: Keyring): Promise<Inspection>;
+  /**
+   * Makes the domain's next key at the signer, under this selector, and changes nothing in what signs. Asked again for a selector that it
+   * has made a key for, it gives the same key. Left out where keys are given to the signer, as is usual.
+   * @throws Error in words, where no key can be made.
+   */
+  makeKey?(domain: string, wanted: { readonly selector: string; readonly bits: number }): Promise<MadeKey>;
   /** The keys that stand at the signer for this domain, ours and others'. */
   found?(domain: string): Promise<readonly FoundKey[]>;
   /** Signatures seen on real mail since the last call: the newest per key, epoch milliseconds. */
