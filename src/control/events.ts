@@ -6,7 +6,7 @@ import type { Json } from '../store/json.ts';
 /** Who did something, and by which way. */
 export interface Actor {
   readonly name: string;
-  readonly source: 'cli' | 'api' | 'reconcile' | 'milter' | 'serve';
+  readonly source: 'cli' | 'api' | 'reconcile' | 'milter' | 'serve' | 'agent';
 }
 
 export const reconcilerActor: Actor = { name: 'keyturn', source: 'reconcile' };

@@ -29,7 +29,7 @@ export function bindingsOf({ roles, instance, milter, signers }: Config): readon
 
 /** The id of a listed signer in every domain's snapshot. */
 function idOf({ name }: SignerConfig, { reach }: SignerKind, instance: string): string {
-  return reach === 'shared' ? name : `${name}@${instance}`;
+  return reach === 'instance' ? `${name}@${instance}` : name;
 }
 
 function kindOf({ kind }: SignerConfig): SignerKind {
@@ -60,9 +60,12 @@ export async function createSigners(
     for (const signer of signers.values()) await signer.close?.();
   };
   const path = (written: string) => pathBeside(file, written);
+  let at: SignerConfig | undefined;
   try {
     for (const settings of config.signers) {
+      at = settings;
       const kind = kindOf(settings);
+      if (kind.reach === 'remote') continue;
       const id = idOf(settings, kind, config.instance);
       const folder = join(dataFolder, 'signers', id);
       mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -78,7 +81,6 @@ export async function createSigners(
       if (settings.onDrift === 'restore') restoring.add(id);
     }
   } catch (error) {
-    const at = config.signers[signers.size];
     await close();
     throw new ConfigError([`the signer ${at?.name ?? ''} (${at?.kind ?? ''}) cannot be used: ${errorText(error)}`]);
   }

@@ -32,9 +32,10 @@ export interface SignerKind {
   readonly settings: z.ZodObject;
   /**
    * `shared`: one thing in the world that any instance may drive, under the name in the settings. `instance`: lives in this process (or on
-   * this machine's disk), so that each instance has one of its own and acknowledges for it alone: `name@instance`.
+   * this machine's disk), so that each instance has one of its own and acknowledges for it alone: `name@instance`. `remote`: a program
+   * elsewhere drives it under the name in the settings and answers for itself; no instance makes one.
    */
-  readonly reach: 'shared' | 'instance';
+  readonly reach: 'shared' | 'instance' | 'remote';
   abilities(settings: unknown): SignerAbilities | undefined;
   /** @throws Error in words, where the settings cannot work. Must not fail for what may come back later (a server that is away). */
   create(settings: unknown, dependencies: SignerDependencies): Promise<Signer>;
@@ -44,7 +45,7 @@ export interface SignerKind {
 export function defineSignerKind<S extends z.ZodObject>(definition: {
   readonly kind: string;
   readonly settings: S;
-  readonly reach: 'shared' | 'instance';
+  readonly reach: 'shared' | 'instance' | 'remote';
   readonly abilities?: (settings: z.output<S>) => SignerAbilities | undefined;
   readonly create: (settings: z.output<S>, dependencies: SignerDependencies) => Promise<Signer> | Signer;
 }): SignerKind {

@@ -1,4 +1,5 @@
 /** Every kind of signer that `signers:` in `keyturn.yaml` may name. The built-in milter has a section of its own. */
+import { agentKind } from './agent.ts';
 import type { SignerKind } from './kind.ts';
 
-export const signerKinds: readonly SignerKind[] = [];
+export const signerKinds: readonly SignerKind[] = [agentKind];

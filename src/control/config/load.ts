@@ -63,7 +63,7 @@ export function pathBeside(file: string | null, written: string): string {
   return resolve(file === null ? '.' : dirname(file), written);
 }
 
-function readConfig(file: string): string {
+export function readConfig(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
@@ -74,6 +74,11 @@ function readConfig(file: string): string {
 
 /** Checks the text of a configuration file; `file` only serves the messages. */
 export function parseConfig(text: string, file: string): Config {
+  return parseSettings(text, file, configSchema);
+}
+
+/** The same for a file with other settings. @throws ConfigError naming each problem's place. */
+export function parseSettings<S extends z.ZodType>(text: string, file: string, schema: S): z.output<S> {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false });
   const at = (offset: number | undefined) => {
@@ -84,7 +89,7 @@ export function parseConfig(text: string, file: string): Config {
   if (document.errors.length > 0) {
     throw new ConfigError(document.errors.map((e) => `${at(e.pos[0])}: ${e.message.split('\n')[0] ?? 'not YAML'}`));
   }
-  const result = configSchema.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
+  const result = schema.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
   if (result.success) return result.data;
   const place = (path: readonly PropertyKey[]) => {
     for (let depth = path.length; depth >= 0; depth--) {
@@ -97,7 +102,7 @@ export function parseConfig(text: string, file: string): Config {
     result.error.issues.flatMap((issue) => {
       if (issue.code !== 'unrecognized_keys')
         return [`${place(issue.path)}: ${settingName(issue.path)}${plainly(issue.message)}`];
-      const known = knownSettings(issue.path);
+      const known = knownSettings(schema, issue.path);
       return issue.keys.map((key) => {
         const meant = nearest(key, known);
         const hint = meant === null ? `known here: ${known.join(', ')}` : `did you mean ${meant}?`;
@@ -121,14 +126,18 @@ function settingName(path: readonly PropertyKey[]): string {
 
 /** The configuration's JSON Schema, for editors. */
 export function configJsonSchema(): Record<string, unknown> {
-  return z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' });
+  return jsonSchemaOf(configSchema);
+}
+
+function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
 }
 
 /** Names of the settings that may stand at this path. */
-function knownSettings(path: readonly PropertyKey[]): string[] {
-  let here: unknown[] = [configJsonSchema()];
-  for (const part of path) here = here.flatMap((schema) => below(schema, part));
-  return [...new Set(here.flatMap((schema) => Object.keys(field(schema, 'properties'))))];
+function knownSettings(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let here: unknown[] = [jsonSchemaOf(schema)];
+  for (const part of path) here = here.flatMap((each) => below(each, part));
+  return [...new Set(here.flatMap((each) => Object.keys(field(each, 'properties'))))];
 }
 
 function below(schema: unknown, part: PropertyKey): unknown[] {

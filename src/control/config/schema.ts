@@ -12,6 +12,7 @@ import {
   network,
   socketAddress,
 } from '../../settings/values.ts';
+import { agentsSchema } from './agent-schema.ts';
 import { policySchema } from './policy-schema.ts';
 import { signers, signs } from './signer-schema.ts';
 
@@ -226,6 +227,8 @@ export const configSchema = z.strictObject({
   milter,
   /** Other programs that sign, and are given their keys from here. */
   signers,
+  /** Where agents of mail servers elsewhere come for their keyrings. */
+  agents: agentsSchema,
   reconcile,
   log,
 });
