@@ -43,7 +43,11 @@ export function toSignerKeyring(stored: StoredKeyring, snapshot: Snapshot, signe
 }
 
 /** Active keys of ours without a private half: the signer at which they were made signs with them. Null where there are none. */
-function heldKeys(stored: StoredKeyring, snapshot: Snapshot, signer: SignerView | undefined): Keyring['held'] | null {
+function heldKeys(
+  stored: StoredKeyring,
+  snapshot: Snapshot,
+  signer: SignerView | undefined,
+): NonNullable<Keyring['held']> | null {
   const held = stored.streams.flatMap(({ name, keys }) => {
     if (signer !== undefined && !signer.streams.includes(name)) return [];
     const its = keys.flatMap(({ id, selector, algorithm, pkcs8 }): HeldKey[] => {
