@@ -4,7 +4,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createPublisher, type PublisherDependencies } from '../../src/dns/publish/create.ts';
 import type { Publisher, RecordContent } from '../../src/dns/publish/publisher.ts';
 import { behindAliases } from '../../src/dns/publish/target.ts';
-import { createMessage, type ResourceRecord, txtData, txtValue } from '../../src/dns/wire/message.ts';
+import {
+  createMessage,
+  decodeMessage,
+  type Message,
+  type ResourceRecord,
+  txtData,
+  txtValue,
+} from '../../src/dns/wire/message.ts';
+import { frameMessage, StreamReader } from '../../src/dns/wire/stream.ts';
 import { exchange } from '../../src/dns/wire/transport.ts';
 import { startBind } from '../support/bind.ts';
 import { type DnsServer, type PrimaryZone, type TsigKey, tsigKey } from '../support/dns-server.ts';
@@ -205,13 +213,13 @@ function cases(start: () => Promise<DnsServer>): void {
   });
 
   it.each([
-    // Without a search for the zone the connections are: the look, the update, the look at what it did.
+    // Without a search for the zone the requests are: the look, the update, the look at what it did.
     ['between its look and its update, whose prerequisites no longer hold', 2],
     ['after its update, before it reads back', 3],
-  ])('does not overwrite what another writes %s', async (_, connection) => {
-    const name = `stale${connection}._domainkey.example.com`;
+  ])('does not overwrite what another writes %s', async (_, request) => {
+    const name = `stale${request}._domainkey.example.com`;
     expect(await set(publisher(), name, { value: 'first', ttl: 60 })).toEqual({ kind: 'done' });
-    const proxied = await interceptor(server.port, connection, () => byHand(name, [txt(name, 'foreign')], ['TXT']));
+    const proxied = await interceptor(server.port, request, () => byHand(name, [txt(name, 'foreign')], ['TXT']));
     const by = publisher({ servers: [`127.0.0.1:${proxied.port}`], zone: 'example.com' });
     expect(await set(by, name, { value: 'second', ttl: 60 }, ['first'])).toMatchObject({
       kind: 'conflict',
@@ -221,10 +229,21 @@ function cases(start: () => Promise<DnsServer>): void {
     proxied.close();
   });
 
-  it('repeats safely what took effect though no answer came', async () => {
+  it('finds by itself what took effect though the connection was cut before the answer', async () => {
     const name = 'cut-off._domainkey.example.com';
-    const proxied = await interceptor(server.port, 2, 'swallow');
+    const proxied = await interceptor(server.port, 2, 'cut');
     const by = publisher({ servers: [`127.0.0.1:${proxied.port}`], zone: 'example.com' });
+    const desired = { value: 'v=DKIM1; p=x', ttl: 60 };
+    expect(await set(by, name, desired)).toEqual({ kind: 'done' });
+    expect(proxied.connections()).toBe(2);
+    expect(await shown(name)).toEqual([['v=DKIM1; p=x', 60]]);
+    proxied.close();
+  });
+
+  it('repeats safely what took effect though no answer came', async () => {
+    const name = 'silent._domainkey.example.com';
+    const proxied = await interceptor(server.port, 2, 'silence');
+    const by = publisher({ servers: [`127.0.0.1:${proxied.port}`], zone: 'example.com', timeout: 1000 });
     const desired = { value: 'v=DKIM1; p=x', ttl: 60 };
     expect(await set(by, name, desired)).toMatchObject({
       kind: 'failed',
@@ -232,6 +251,30 @@ function cases(start: () => Promise<DnsServer>): void {
     });
     expect(await shown(name)).toEqual([['v=DKIM1; p=x', 60]]);
     expect(await set(publisher(), name, desired)).toEqual({ kind: 'done' });
+    proxied.close();
+  });
+
+  it('keeps its connections, signs what it asks, and puts changes that come together into few updates', async () => {
+    const proxied = await interceptor(server.port, 0, 'cut');
+    const by = publisher({ servers: [`127.0.0.1:${proxied.port}`], zone: 'example.com' });
+    const names = Array.from({ length: 40 }, (_, i) => `many${i}._domainkey.example.com`);
+    const before = await serial();
+    const results = await Promise.all(
+      [...names, 'taken._domainkey.example.com'].map((name) => set(by, name, { value: long, ttl: 60 })),
+    );
+    expect(results.map(({ kind }) => kind)).toEqual([...names.map(() => 'done'), 'conflict']);
+    for (const name of names) expect(await shown(name)).toEqual([[long, 60]]);
+    // The conflict made one message fall apart at most; all others were shared.
+    expect((await serial()) - before).toBeLessThanOrEqual(names.length);
+    expect(proxied.connections()).toBeLessThanOrEqual(3);
+    const together = await serial();
+    const gone = await Promise.all(names.map((name) => set(by, name, null, [long])));
+    expect(new Set(gone.map(({ kind }) => kind))).toEqual(new Set(['done']));
+    expect((await serial()) - together).toBeLessThanOrEqual(10);
+    const queries = proxied.requests().filter(({ opcode }) => opcode === 'QUERY');
+    expect(queries.length).toBeGreaterThan(80);
+    const signed = queries.filter(({ additionals }) => additionals.some(({ data }) => data.kind === 'TSIG'));
+    expect(signed).toHaveLength(queries.length);
     proxied.close();
   });
 
@@ -329,32 +372,49 @@ function cases(start: () => Promise<DnsServer>): void {
 }
 
 /**
- * Stands before a server. Before the connection of this number (from 1) is passed on, `what` is done; with
- * `swallow` it is cut when the server answers, and the answer is lost.
+ * Stands before a server. Before the request of this number (from 1, over all connections) is passed on, `what` is done; with `cut` the
+ * connection is cut when the server answers it, with `silence` nothing more comes back on it.
  */
 async function interceptor(
   port: number,
   number: number,
-  what: (() => Promise<void>) | 'swallow',
-): Promise<{ readonly port: number; close(): void }> {
+  what: (() => Promise<void>) | 'cut' | 'silence',
+): Promise<{ readonly port: number; connections(): number; requests(): readonly Message[]; close(): void }> {
   const sockets = new Set<Socket>();
-  let count = 0;
-  const listener = createServer({ pauseOnConnect: true }, async (client) => {
-    const isIt = ++count === number;
-    if (isIt && what !== 'swallow') await what();
+  const requests: Message[] = [];
+  let connections = 0;
+  const listener = createServer((client) => {
+    connections++;
     const upstream = connect(port, '127.0.0.1');
+    const reader = new StreamReader();
+    let lost = false;
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on('error', () => undefined);
     }
-    client.pipe(upstream);
-    if (isIt && what === 'swallow') upstream.once('data', () => client.destroy());
-    else upstream.pipe(client);
+    client.on('data', async (chunk) => {
+      client.pause();
+      for (const bytes of reader.push(chunk)) {
+        const isIt = requests.push(decodeMessage(bytes)) === number;
+        if (isIt && typeof what === 'function') await what();
+        else if (isIt) lost = true;
+        upstream.write(frameMessage(bytes));
+      }
+      client.resume();
+    });
+    client.on('close', () => upstream.destroy());
+    upstream.on('close', () => client.destroy());
+    upstream.on('data', (chunk) => {
+      if (!lost) client.write(chunk);
+      else if (what === 'cut') client.destroy();
+    });
   });
   await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
   const address = listener.address();
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
+    connections: () => connections,
+    requests: () => requests,
     close: () => {
       listener.close();
       for (const socket of sockets) socket.destroy();

@@ -1,7 +1,10 @@
-/** Reading from the server that is written to: plain queries over TCP, which no cache in between and no spoofer answers. */
+/**
+ * Reading from the server that is written to: over TCP, which no cache in between and no spoofer answers, and signed with the key of the
+ * updates where the server takes that, so that it answers from the view that is written to.
+ */
 import { createMessage, type Message } from '../wire/message.ts';
 import { isSubdomain, parent, sameName } from '../wire/name.ts';
-import { type Exchange, exchange, TransportError } from '../wire/transport.ts';
+import { type Exchange, TransportError } from '../wire/transport.ts';
 import type { PublishResult } from './publisher.ts';
 import { readSeen, type Seen } from './rfc2136-change.ts';
 
@@ -10,8 +13,9 @@ export interface Asked {
   readonly port: number;
   /** How the server is called in messages. */
   readonly server: string;
-  readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** Sends a query and answers what comes back. @throws TransportError */
+  readonly query: (message: Message, signal: AbortSignal | undefined) => Promise<Exchange>;
 }
 
 type Trouble = Extract<PublishResult, { readonly kind: 'refused' | 'failed' }>;
@@ -54,7 +58,7 @@ async function query(asked: Asked, name: string, type: string): Promise<Answered
   let answered: Exchange;
   try {
     const request = createMessage({ questions: [{ name, type, class: 'IN' }] });
-    answered = await exchange(request, { ...asked, transport: 'tcp' });
+    answered = await asked.query(request, asked.signal);
   } catch (error) {
     if (error instanceof TransportError) return { kind: 'failed', message: `${doing}: ${error.message}.` };
     throw error;

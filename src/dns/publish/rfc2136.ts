@@ -3,12 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../lifecycle/clock.ts';
 import { type Endpoint, endpointText } from '../lookup/endpoint.ts';
 import { isSubdomain } from '../wire/name.ts';
-import { exchange, TransportError } from '../wire/transport.ts';
+import { TransportError } from '../wire/transport.ts';
 import type { TsigKey } from '../wire/tsig.ts';
 import { beyondCapabilities, publisherCapabilities } from './capabilities.ts';
 import type { Publisher, PublishResult, RecordChange } from './publisher.ts';
 import { doing, type UpdateContext, type UpdateOutcome, updateFailure, updateOutcome } from './rfc2136-answers.ts';
 import { decide, isDesired, type Seen, sameSeen, seenValues } from './rfc2136-change.ts';
+import { createServerLinks, type ServerLinks } from './rfc2136-link.ts';
 import { type Asked, readRecords, zoneAt } from './rfc2136-read.ts';
 
 export interface Rfc2136Options {
@@ -41,12 +42,14 @@ const readBackDelays = [100, 400, 1000];
 const rounds = 4;
 
 /**
- * A publisher that reads the name at the server, sends one update whose prerequisites make it a compare-and-set, and
- * reads back over TCP from the same server. The next server is asked only when one could not be reached or failed;
+ * A publisher that reads the name at the server, sends an update whose prerequisites make it a compare-and-set, and
+ * reads back over TCP from the same server. Connections are kept for the next request, and changes of one zone that come together share a message. The next server is asked only when one could not be reached or failed;
  * a refusal or a conflict is an answer.
  */
 export function createRfc2136Publisher(options: Rfc2136Options, dependencies: Rfc2136Dependencies): Publisher {
   const capabilities = publisherCapabilities.rfc2136;
+  const { key, timeoutMs = 5000 } = options;
+  const links = createServerLinks({ key, timeoutMs, now: () => seconds(dependencies.clock) });
   return {
     name: options.name ?? 'rfc2136',
     capabilities,
@@ -64,13 +67,16 @@ export function createRfc2136Publisher(options: Rfc2136Options, dependencies: Rf
             failures.push(target);
             continue;
           }
-          const result = await applyAt(target, change, options, dependencies, signal);
+          const result = await applyAt(target, change, options, dependencies, links, signal);
           if (result.kind !== 'failed') return result;
           failures.push(result.message);
           if (signal?.aborted) return { kind: 'failed', message: failures.join(' ') };
         }
       }
       return { kind: 'failed', message: failures.join(' ') };
+    },
+    async close() {
+      links.close();
     },
   };
 }
@@ -95,9 +101,11 @@ async function applyAt(
   change: RecordChange,
   options: Rfc2136Options,
   dependencies: Rfc2136Dependencies,
+  links: ServerLinks,
   signal: AbortSignal | undefined,
 ): Promise<PublishResult> {
-  const asked: Asked = { ...target, timeoutMs: options.timeoutMs ?? 5000, ...(signal === undefined ? {} : { signal }) };
+  const link = links.to(target);
+  const asked: Asked = { ...target, query: link.query, ...(signal === undefined ? {} : { signal }) };
   const found = await findZone(asked, change.name, options, dependencies);
   if (found.kind !== 'zone') return found;
   const { zone } = found;
@@ -110,8 +118,12 @@ async function applyAt(
     const decision = decide(zone, change, seen.seen);
     if (decision.kind === 'done') return { kind: 'done' };
 
-    const outcome = await send(decision.message, asked, context, clock);
+    const outcome = await send(() => link.update(zone, change.name, decision.message, signal), context);
     if (outcome.kind === 'refused' || outcome.kind === 'failed') return outcome;
+    if (outcome.kind === 'unsure') {
+      seen = await readRecords(asked, change.name);
+      continue;
+    }
     if (outcome.kind === 'again' && decision.expectsNothing) return conflict(context, seen.seen);
     // Nothing of ours stands there: what is seen comes from a wildcard.
     if (outcome.kind === 'accepted' && decision.expectsNothing && change.desired === null) return { kind: 'done' };
@@ -161,18 +173,17 @@ async function findZone(
   }
 }
 
+/** `unsure`: the connection had been kept, and was closed before the answer: look what stands there now, and decide anew. */
 async function send(
-  message: Parameters<typeof exchange>[0],
-  asked: Asked,
+  exchange: () => Promise<Parameters<typeof updateOutcome>[0]>,
   context: UpdateContext,
-  clock: Clock,
-): Promise<UpdateOutcome> {
+): Promise<UpdateOutcome | { readonly kind: 'unsure' }> {
   try {
-    const tsig = { key: context.key, now: () => seconds(clock) };
-    return updateOutcome(await exchange(message, { ...asked, transport: 'tcp', tsig }), context);
+    return updateOutcome(await exchange(), context);
   } catch (error) {
-    if (error instanceof TransportError) return updateFailure(error, context);
-    throw error;
+    if (!(error instanceof TransportError)) throw error;
+    const { reused = false } = error.details;
+    return reused && error.code === 'closed' ? { kind: 'unsure' } : updateFailure(error, context);
   }
 }
 

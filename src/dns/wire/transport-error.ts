@@ -30,6 +30,8 @@ export interface TransportErrorDetails {
   readonly verification?: Verification;
   readonly answer?: Message;
   readonly cause?: unknown;
+  /** The connection had carried answers before, and may have been closed before the server saw this request. */
+  readonly reused?: boolean;
 }
 
 /** Why an exchange came to nothing. The message names the server, what was being done and what came back. */

@@ -75,9 +75,13 @@ export async function exchange(request: Message | Uint8Array, options: ExchangeO
   return done(await askTcp(prepared, options, deadline), 'tcp');
 }
 
-/** Signs and encodes; also used for zone transfers, which read more than one answer. */
-export function prepare(request: Message | Uint8Array, options: ExchangeOptions): Prepared {
-  const unsigned = request instanceof Uint8Array ? request : encodeMessage({ ...request, id: randomInt(0x10000) });
+/** Signs and encodes; also used for zone transfers, which read more than one answer, and where `id` must differ from others' under way. */
+export function prepare(
+  request: Message | Uint8Array,
+  options: ExchangeOptions,
+  id: number = randomInt(0x10000),
+): Prepared {
+  const unsigned = request instanceof Uint8Array ? request : encodeMessage({ ...request, id });
   const sent = decodeMessage(unsigned);
   const { tsig } = options;
   const signed = tsig === undefined ? null : signTsig(unsigned, tsig.key, signOptions(tsig));
