@@ -1,0 +1,66 @@
+/** Which key of a keyring mailcow is to sign with, and which keys count as ours there. */
+import type { KeyObject } from 'node:crypto';
+import { publicKeyData } from '../../dkim/key-pair.ts';
+import type { Keyring } from '../keyring.ts';
+import type { MailcowKey } from './client.ts';
+import type { Remembered } from './memory.ts';
+
+export interface Wanted {
+  readonly kind: 'key';
+  readonly selector: string;
+  readonly publicKey: string;
+  /** Null where mailcow alone has it. */
+  readonly privateKey: KeyObject | null;
+}
+
+export type WantedKey =
+  | Wanted
+  | { readonly kind: 'nothing-yet' }
+  | { readonly kind: 'refused'; readonly message: string };
+
+/** The key that entered last: mailcow signs with one. */
+export function wantedKey(keyring: Keyring): WantedKey {
+  const { domain, mustSign, streams, held = {} } = keyring;
+  const names = new Set([...Object.keys(streams), ...Object.keys(held)]);
+  const filled = [...names].flatMap((name) => {
+    const keys = [...candidates(keyring, name)].sort((a, b) => b.entered - a.entered);
+    return keys[0] === undefined ? [] : [{ name, latest: keys[0] }];
+  });
+  const [only, second] = filled;
+  if (second !== undefined)
+    return {
+      kind: 'refused',
+      message: `mailcow signs all mail of ${domain} with one key, and is to sign the streams ${filled.map(({ name }) => name).join(' and ')}: let it sign one of them (signs.streams).`,
+    };
+  if (only !== undefined) return { kind: 'key', ...only.latest.key() };
+  if (!mustSign) return { kind: 'nothing-yet' };
+  return { kind: 'refused', message: `${domain} has no active key for mailcow: what signs there is left as it is.` };
+}
+
+function* candidates({ streams, held = {} }: Keyring, name: string) {
+  for (const { selector, algorithm, privateKey, entered = 0 } of streams[name] ?? []) {
+    if (algorithm !== 'rsa-sha256') continue;
+    yield { entered, key: () => ({ selector, privateKey, publicKey: publicKeyData(privateKey) }) };
+  }
+  for (const { selector, algorithm, publicKey, entered } of held[name] ?? []) {
+    if (algorithm !== 'rsa-sha256') continue;
+    yield { entered, key: () => ({ selector, privateKey: null, publicKey }) };
+  }
+}
+
+/**
+ * What was put in place last is ours, and so is a key that signs or has just left: a crash may have come between the copying and the
+ * note of it. Anything else was put there by somebody, even an old key of ours.
+ */
+export function isOurs(present: MailcowKey, { streams, held = {}, others = [] }: Keyring, before: Remembered): boolean {
+  const { selector, publicKey } = present;
+  if (before.selector === selector && before.publicKey === publicKey) return true;
+  const signs = [
+    ...Object.values(streams)
+      .flat()
+      .map((key) => ({ selector: key.selector, publicKey: publicKeyData(key.privateKey) })),
+    ...Object.values(held).flat(),
+    ...others.filter(({ state }) => state === 'retiring'),
+  ];
+  return signs.some((key) => key.selector === selector && key.publicKey === publicKey);
+}
