@@ -27,6 +27,8 @@ export interface FeedVersion {
   /** When the domain came into care, epoch milliseconds; for a removal of a domain that is gone, when it went. */
   readonly born: number;
   readonly generation: number;
+  /** The record as it came, sealed: what a follower keeps on disk. Left out where the feed does not seal. */
+  readonly sealed?: Uint8Array;
 }
 
 export interface FeedKeyring extends FeedVersion {
@@ -42,6 +44,13 @@ export interface FeedKeyring extends FeedVersion {
 /** The domain is the signer's no more: its mail passes. */
 export interface FeedRemoval extends FeedVersion {
   readonly kind: 'removed';
+}
+
+/** What stands there for the domain does not open. A follower keeps what it has; one that has nothing puts the domain's mail off. */
+export interface FeedDamage {
+  readonly kind: 'damaged';
+  readonly domain: string;
+  readonly error: FeedError;
 }
 
 export type FeedRecord = FeedKeyring | FeedRemoval;
@@ -70,7 +79,7 @@ export interface FeedReport {
 export type FeedPosition = string;
 
 export interface FeedChanges {
-  readonly records: readonly FeedRecord[];
+  readonly records: readonly (FeedRecord | FeedDamage)[];
   /** Up to here everything has been told. */
   readonly position: FeedPosition;
 }
@@ -80,7 +89,10 @@ export interface KeyringFeed {
    * Tells every record, some at a time, and where to follow from. Domains that the follower has and that are not among them stay.
    * @throws FeedError where it is not reached, holds nothing (yet), or cannot be opened; what was told before stands.
    */
-  load(onRecords: (records: readonly FeedRecord[]) => Promise<void> | void, signal: AbortSignal): Promise<FeedPosition>;
+  load(
+    onRecords: (records: readonly (FeedRecord | FeedDamage)[]) => Promise<void> | void,
+    signal: AbortSignal,
+  ): Promise<FeedPosition>;
   /**
    * The changes behind a position, as soon as there are some; an empty list after a while without. `position: null`: too much has
    * changed since, or the feed was made anew: load again.
@@ -119,6 +131,9 @@ export class FeedError extends Error {
 }
 
 /** True where `a` must not take the place of `b`. */
-export function isOlder(a: Omit<FeedVersion, 'domain'>, b: Omit<FeedVersion, 'domain'>): boolean {
+export function isOlder(
+  a: Pick<FeedVersion, 'born' | 'generation'>,
+  b: Pick<FeedVersion, 'born' | 'generation'>,
+): boolean {
   return a.born < b.born || (a.born === b.born && a.generation < b.generation);
 }
