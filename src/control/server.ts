@@ -4,6 +4,7 @@ import type { Clock } from '../lifecycle/clock.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
+import { startAgentsRole } from './agent/service/role.ts';
 import type { Binding } from './bindings.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { type DnsRole, startDnsRole } from './dns-role.ts';
@@ -39,6 +40,7 @@ export interface RunningServer extends AsyncDisposable {
   /** Sockets with the ports that were really taken; empty for a role that is off. */
   readonly milterEndpoints: readonly string[];
   readonly dnsEndpoints: readonly string[];
+  readonly agentEndpoints: readonly string[];
   readonly milter: MilterRole | null;
   readonly reconciler: Reconciler | null;
   /** Claims no more work, finishes what is under way, lets messages that are being signed go out, and closes everything. */
@@ -123,10 +125,13 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
       ...background({ loaded, store, clock, log, dns, signers, restoring: listed.restoring, bindings, collect }),
     );
     if (reconciler !== null) closers.push(() => reconciler.stop());
+    const agents = await startAgentsRole(loaded, { store, clock, log, env, bindings });
+    if (agents !== null) closers.push(() => agents.stop());
     log.info('ready', {
       instance: config.instance,
       milter: milter?.server.endpoints ?? [],
       dns: dns?.endpoints ?? [],
+      agents: agents?.endpoints ?? [],
       reconcile: reconciler !== null,
       data: dataFolder,
     });
@@ -136,6 +141,7 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
       reconciler,
       milterEndpoints: milter?.server.endpoints ?? [],
       dnsEndpoints: dns?.endpoints ?? [],
+      agentEndpoints: agents?.endpoints ?? [],
       stop,
       [Symbol.asyncDispose]: stop,
     };
