@@ -1,8 +1,9 @@
 /** Carries out one step that touches the world. What the world answers, failures too, comes back as outcomes; nothing is thrown for it. */
 
+import type { Expected } from '../dns/lookup/judge.ts';
 import { summarize } from '../dns/lookup/proof.ts';
 import type { Clock } from '../lifecycle/clock.ts';
-import type { KeyView, Outcome, Step } from '../lifecycle/types.ts';
+import type { KeyView, Outcome, RecordKind, Step } from '../lifecycle/types.ts';
 import type { NewProof } from '../store/proofs.ts';
 import type { NewSecret, Store, StoredDomain } from '../store/store.ts';
 import { plain } from './events.ts';
@@ -159,7 +160,7 @@ async function prove(
   const value = world.recordText(key, step.expected);
   const proof = await world.prove(
     recordName(key.selector, domain.snapshot.domain.name),
-    value === null ? { kind: 'absent' } : { kind: step.expected === 'revoked' ? 'revoked' : 'key', value },
+    expectedRecord(key, step.expected, value),
     signal,
   );
   const { at, expected, verdict } = proof;
@@ -168,6 +169,13 @@ async function prove(
     outcomes: [{ kind: 'proved', keyId: key.id, proof: summarize(proof) }],
     proofs: [{ keyId: key.id, at, expected, verdict, detail: plain(proof) }],
   };
+}
+
+/** A record that stood before us, or is somebody else's, counts in whatever form it is written; one of ours is as we wrote it. */
+function expectedRecord({ imported, ownership, written }: KeyView, kind: RecordKind, value: string | null): Expected {
+  if (value === null) return { kind: 'absent' };
+  if (kind === 'revoked') return { kind, value };
+  return { kind: 'key', value, anyForm: ownership === 'external' || (imported && written === null) };
 }
 
 /** At least the generation asked for is handed over, for the decision was committed before. */

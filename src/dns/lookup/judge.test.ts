@@ -144,3 +144,33 @@ describe('the meaning of records', () => {
     expect(sameMeaning(record, 'p=AAAA')).toBe(true);
   });
 });
+
+describe('a record that somebody else wrote', () => {
+  const expected: Expected = { kind: 'key', value: 'v=DKIM1; k=rsa; p=AAAA', anyForm: true };
+
+  test.each([
+    'v=DKIM1;k=rsa;t=s;s=email;p=AAAA',
+    'p=AAAA',
+    'v=DKIM1; h=sha1:sha256; s=tlsrpt:email; p=AA AA',
+    'v=DKIM1; t=y; x=unknown; p=AAAA; n=from us',
+  ])('is seen where receivers can verify with its key: %s', (record) => {
+    expect(judgeValues([record], expected).verdict).toBe('seen');
+  });
+
+  test.each([
+    ['another key', 'v=DKIM1; k=rsa; t=s; p=BBBB', 'mismatched'],
+    ['another kind of key', 'v=DKIM1; k=ed25519; p=AAAA', 'mismatched'],
+    ['not for mail', 'v=DKIM1; s=tlsrpt; p=AAAA', 'mismatched'],
+    ['not for SHA-256', 'v=DKIM1; h=sha1; p=AAAA', 'mismatched'],
+    ['another version', 'v=DKIM2; p=AAAA', 'mismatched'],
+    ['a withdrawn key', 'v=DKIM1; t=s; p=', 'revoked'],
+  ])('is not: %s', (_what, record, verdict) => {
+    expect(judgeValues([record], expected).verdict).toBe(verdict);
+  });
+
+  test('is asked for by name: our own records are as we wrote them', () => {
+    expect(judgeValues(['v=DKIM1; k=rsa; t=s; p=AAAA'], { kind: 'key', value: expected.value }).verdict).toBe(
+      'mismatched',
+    );
+  });
+});

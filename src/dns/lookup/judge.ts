@@ -4,7 +4,8 @@ import type { Verdict } from '../../lifecycle/types.ts';
 
 /** What a name is expected to serve. Values are joined TXT strings, one character an octet. */
 export type Expected =
-  | { readonly kind: 'key'; readonly value: string }
+  /** With `anyForm`, any record that lets receivers verify mail with this key: somebody else wrote it, with flags of his own. */
+  | { readonly kind: 'key'; readonly value: string; readonly anyForm?: boolean }
   /** An empty `p=`; with `value`, written so or in any other way that means the same. */
   | { readonly kind: 'revoked'; readonly value?: string }
   | { readonly kind: 'absent' };
@@ -30,7 +31,27 @@ export function judgeValues(values: readonly string[], expected: Expected): Judg
   if (sameMeaning(value, expected.value)) {
     return { verdict: 'seen', detail: 'the same key, with its tags written in another way' };
   }
+  if (expected.anyForm === true && servesSameKey(value, expected.value)) {
+    return { verdict: 'seen', detail: 'the same key, in a record that was not written here' };
+  }
   return { verdict: 'mismatched' };
+}
+
+/**
+ * Whether a record holds the key of another and can be used for mail with SHA-256 (RFC 6376 section 3.6.1): flags such as `t=s`, and `s=email`
+ * or `h=sha256`, are the owner's business.
+ */
+function servesSameKey(record: string, wanted: string): boolean {
+  const [there, expected] = [meaning(record), meaning(wanted)];
+  if (there === null || expected === null) return false;
+  const lists = (name: string, one: string) => there.get(name)?.split(':').includes(one) ?? true;
+  return (
+    there.get('p') === expected.get('p') &&
+    there.get('k') === expected.get('k') &&
+    there.get('v') === undefined &&
+    (lists('s', 'email') || lists('s', '*')) &&
+    lists('h', 'sha256')
+  );
 }
 
 /** Whether a key record says that its key is withdrawn: `p=` is there and empty (RFC 6376 section 3.6.1). */
