@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { exitCodes } from '../../src/cli/exit.ts';
@@ -21,8 +21,9 @@ describe('the pages', () => {
     for (const code of Object.values(exitCodes)) expect(page).toContain(`| ${code} |`);
   });
 
-  test('docs/configuration.md names every setting', () => {
-    const page = read('configuration.md');
+  test('docs/configuration.md, or the page of its signer, names every setting', () => {
+    const signers = readdirSync(new URL('../../docs/signers/', import.meta.url)).filter((file) => file.endsWith('.md'));
+    const page = ['configuration.md', ...signers.map((file) => `signers/${file}`)].map(read).join('\n');
     const names = new Set<string>();
     const collect = (node: unknown): void => {
       if (typeof node !== 'object' || node === null) return;
