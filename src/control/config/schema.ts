@@ -159,34 +159,35 @@ const sign = z
   })
   .prefault({});
 
-const milter = z
-  .strictObject({
-    listen: z.array(endpoint).default(['inet:127.0.0.1:8891']),
-    /** Mode of UNIX sockets, in octal. */
-    socketMode: z
-      .string()
-      .regex(/^0?[0-7]{3}$/, 'expected an octal mode such as 660')
-      .default('660'),
-    /** Group of UNIX sockets, by name or number: the mail server's. */
-    socketGroup: z.string().min(1).optional(),
-    /** Mail from these networks is outbound even without authentication. */
-    internal: z.array(network).default(['127.0.0.0/8', '::1/128']),
-    /** Mail servers that may connect over TCP. */
-    allow: z.array(network).default(['127.0.0.0/8', '::1/128']),
-    /** Names of the mail server's daemons all of whose mail is outbound (`{daemon_name}`), such as a submission service's. */
-    daemons: z.array(z.string().min(1)).default([]),
-    /** Sign mail from sub.example.com with the keys of example.com where sub.example.com has none of its own. */
-    signSubdomains: z.boolean().default(false),
-    onFailure: z.enum(['tempfail', 'reject', 'pass']).default('tempfail'),
-    streams: z.array(streamRule).default([]),
-    /** Whose mail it signs; by default everything in care. */
-    signs,
-    sign,
-    maxConnections: z.int().min(1).max(100_000).default(1000),
-    /** Without a word from the mail server for so long, its connection is closed. */
-    idleTimeout: durationBetween(10_000, 7 * day).prefault('7210s'),
-  })
-  .prefault({});
+/** The settings of the built-in milter; agents have them as well. */
+export const milterSettings = z.strictObject({
+  listen: z.array(endpoint).default(['inet:127.0.0.1:8891']),
+  /** Mode of UNIX sockets, in octal. */
+  socketMode: z
+    .string()
+    .regex(/^0?[0-7]{3}$/, 'expected an octal mode such as 660')
+    .default('660'),
+  /** Group of UNIX sockets, by name or number: the mail server's. */
+  socketGroup: z.string().min(1).optional(),
+  /** Mail from these networks is outbound even without authentication. */
+  internal: z.array(network).default(['127.0.0.0/8', '::1/128']),
+  /** Mail servers that may connect over TCP. */
+  allow: z.array(network).default(['127.0.0.0/8', '::1/128']),
+  /** Names of the mail server's daemons all of whose mail is outbound (`{daemon_name}`), such as a submission service's. */
+  daemons: z.array(z.string().min(1)).default([]),
+  /** Sign mail from sub.example.com with the keys of example.com where sub.example.com has none of its own. */
+  signSubdomains: z.boolean().default(false),
+  onFailure: z.enum(['tempfail', 'reject', 'pass']).default('tempfail'),
+  streams: z.array(streamRule).default([]),
+  /** Whose mail it signs; by default everything in care. */
+  signs,
+  sign,
+  maxConnections: z.int().min(1).max(100_000).default(1000),
+  /** Without a word from the mail server for so long, its connection is closed. */
+  idleTimeout: durationBetween(10_000, 7 * day).prefault('7210s'),
+});
+
+const milter = milterSettings.prefault({});
 
 const reconcile = z
   .strictObject({
@@ -203,7 +204,7 @@ const reconcile = z
   })
   .prefault({});
 
-const log = z
+export const logSettings = z
   .strictObject({
     level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
     /** `auto`: text at a terminal, JSON elsewhere. */
@@ -230,7 +231,7 @@ export const configSchema = z.strictObject({
   /** Where agents of mail servers elsewhere come for their keyrings. */
   agents: agentsSchema,
   reconcile,
-  log,
+  log: logSettings,
 });
 
 export type Config = z.output<typeof configSchema>;
