@@ -27,7 +27,7 @@ export async function addDomain(writer: Writer, secrets: Secrets, clock: Clock, 
       const known = await trx.selectFrom('policies').select('name').where('name', '=', policy.name).executeTakeFirst();
       if (!known) return { kind: 'no-such-policy' };
     }
-    const version = (await versionFloor(trx)) + 1;
+    const version = (await versionFloor(batch)) + 1;
     await trx
       .insertInto('domains')
       .values({
@@ -45,7 +45,7 @@ export async function addDomain(writer: Writer, secrets: Secrets, clock: Clock, 
       .execute();
     const empty: Snapshot = { ...snapshot, streams: [], keys: [], signers: [], conditions: [] };
     await writeChildren(trx, empty, snapshot);
-    await secrets.save(trx, snapshot, domain.secrets ?? []);
+    await secrets.save(batch, snapshot, domain.secrets ?? []);
     tallySnapshot(batch.tally, snapshot, 1);
     batch.events.push(...domain.events);
     await remember(trx, clock, domain.once);
@@ -68,11 +68,11 @@ export async function commit(
     const { trx } = batch;
     const repeated = await once(trx, change.once);
     if (repeated) return repeated;
-    const stale = change.after ? await advance(trx, guard, change, change.after) : await forget(trx, guard);
+    const stale = change.after ? await advance(trx, guard, change, change.after) : await forget(batch, guard);
     if (stale) return stale;
     if (change.after) {
       await writeChildren(trx, change.before, change.after);
-      await secrets.save(trx, change.after, change.secrets ?? []);
+      await secrets.save(batch, change.after, change.secrets ?? []);
       await secrets.destroy(trx, change.destroy ?? []);
       await saveProofs(trx, change.proofs ?? []);
     }
@@ -121,7 +121,8 @@ async function advance(trx: Trx, guard: Guard, change: Change, after: Snapshot):
   return numUpdatedRows === 0n ? await whyStale(trx, guard) : undefined;
 }
 
-async function forget(trx: Trx, guard: Guard): Promise<Stale | undefined> {
+async function forget(batch: Batch, guard: Guard): Promise<Stale | undefined> {
+  const { trx } = batch;
   const { numDeletedRows } = await trx
     .deleteFrom('domains')
     .where('version', '=', guard.version)
@@ -129,7 +130,7 @@ async function forget(trx: Trx, guard: Guard): Promise<Stale | undefined> {
     .executeTakeFirst();
   if (numDeletedRows === 0n) return await whyStale(trx, guard);
   // A domain of the same name that comes later must not be mistaken for this one.
-  const floor = Math.max(await versionFloor(trx), guard.version);
+  const floor = Math.max(await versionFloor(batch), guard.version);
   await sql`replace into meta (name, value) values ('version-floor', ${String(floor)})`.execute(trx);
   return undefined;
 }
@@ -141,8 +142,9 @@ async function whyStale(trx: Trx, guard: Guard): Promise<Stale> {
   return { kind: 'stale', why: row.version === guard.version ? 'lease' : 'version' };
 }
 
-async function versionFloor(trx: Trx): Promise<number> {
-  const row = await trx.selectFrom('meta').select('value').where('name', '=', 'version-floor').executeTakeFirst();
+async function versionFloor({ trx, locked }: Batch): Promise<number> {
+  const floor = trx.selectFrom('meta').select('value').where('name', '=', 'version-floor');
+  const row = await locked(floor).executeTakeFirst();
   return row ? Number(row.value) : 0;
 }
 

@@ -4,10 +4,23 @@ export type StoreErrorCode =
   /** No space left, or a quota reached. */
   | 'disk-full'
   | 'read-only'
-  /** Another process holds the write lock for longer than we wait. */
+  /** Another process holds a lock for longer than we wait. */
   | 'locked'
   | 'corrupt'
   | 'cannot-open'
+  /** The database server does not answer, or the connection to it was lost. */
+  | 'unreachable'
+  /** The connection was lost while a change was being committed, and nobody could be asked whether it was. */
+  | 'uncertain'
+  /** The database turned back one of two changes that stood in each other's way, again and again. */
+  | 'conflict'
+  /** A row that a change adds is there already, or one that it rests upon is not. */
+  | 'taken'
+  | 'access-denied'
+  | 'too-many-connections'
+  | 'tls'
+  /** A copy into this store was begun and not finished. */
+  | 'unfinished-copy'
   /** Made by a newer Keyturn. */
   | 'newer-schema'
   /** The key-encryption key is not the one that sealed this store. */
@@ -31,4 +44,15 @@ export class StoreError extends Error {
     this.code = code;
     this.advice = advice;
   }
+}
+
+const passing: ReadonlySet<StoreErrorCode> = new Set(['conflict', 'unreachable', 'uncertain', 'too-many-connections']);
+
+/** True where the same work may well succeed in a moment: nothing of it is there, or (`uncertain`) that can be asked. */
+export function isPassing(error: unknown): error is StoreError {
+  return error instanceof StoreError && passing.has(error.code);
+}
+
+export function hasCode(error: unknown, code: StoreErrorCode): error is StoreError {
+  return error instanceof StoreError && error.code === code;
 }

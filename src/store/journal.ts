@@ -1,12 +1,13 @@
 /** The journal: what happened, by whom, in a chain of hashes in which nothing can be altered, dropped or moved unnoticed. */
 import { sql } from 'kysely';
+import { readTogether } from './again.ts';
 import { checkpointMac, entryHash, GENESIS, type Head, readHead, sameBytes, writeHead } from './chain.ts';
 import { StoreError } from './errors.ts';
 import { canonicalJson, type Json } from './json.ts';
 import { pageLimit } from './paging.ts';
 import type { Page, PageRequest } from './store.ts';
 import type { Db, JournalTable, Trx } from './tables.ts';
-import type { Writer } from './writer.ts';
+import type { Batch, Writer } from './writer.ts';
 
 export interface NewEvent {
   /** Who: an operator's user name, or `keyturn` for the reconciler. */
@@ -44,7 +45,9 @@ export type JournalVerdict =
     };
 
 export interface JournalFilter {
-  readonly domain?: string;
+  /** Null: what concerns no single domain. */
+  readonly domain?: string | null;
+  readonly kind?: string;
   /** `newest` (first) by default. */
   readonly order?: 'newest' | 'oldest';
 }
@@ -95,9 +98,14 @@ export function prepareEvent(event: NewEvent, now: number): PreparedEvent {
 }
 
 /** Chains the events of one transaction; the writer calls it last, once a transaction. */
-export async function appendToChain(trx: Trx, key: Uint8Array, events: readonly PreparedEvent[]): Promise<void> {
+export async function appendToChain(
+  trx: Trx,
+  locked: Batch['locked'],
+  key: Uint8Array,
+  events: readonly PreparedEvent[],
+): Promise<void> {
   if (events.length === 0) return;
-  let head = await loadHead(trx, key);
+  let head = readLoaded(await locked(selectHead(trx)).executeTakeFirst(), key);
   const rows: JournalTable[] = events.map((event) => {
     const entry = { seq: head.seq + 1, ...event };
     const hash = entryHash(entry, head.hash);
@@ -112,16 +120,17 @@ export async function appendToChain(trx: Trx, key: Uint8Array, events: readonly 
       .values(rows.slice(i, i + ROWS_PER_INSERT))
       .execute();
   }
-  await saveHead(trx, key, head);
+  await trx
+    .updateTable('meta')
+    .set({ value: writeHead(key, head) })
+    .where('name', '=', HEAD)
+    .execute();
 }
 
 /** A store begins with a head of its own, so that one without a head is known to have lost it. */
 export async function beginChain(db: Db, key: Uint8Array): Promise<void> {
-  await saveHead(db, key, { seq: 0, hash: GENESIS });
-}
-
-async function saveHead(db: Db, key: Uint8Array, head: Head): Promise<void> {
-  await sql`replace into meta (name, value) values (${HEAD}, ${writeHead(key, head)})`.execute(db);
+  const head = writeHead(key, { seq: 0, hash: GENESIS });
+  await sql`replace into meta (name, value) values (${HEAD}, ${head})`.execute(db);
 }
 
 /** The last entry's number and hash, without reading the chain. Throws `StoreError` `corrupt` where the head was altered. */
@@ -131,7 +140,14 @@ export async function journalHead(db: Db, key: Uint8Array): Promise<{ entries: n
 }
 
 async function loadHead(db: Db, key: Uint8Array): Promise<Head> {
-  const row = await db.selectFrom('meta').select('value').where('name', '=', HEAD).executeTakeFirst();
+  return readLoaded(await selectHead(db).executeTakeFirst(), key);
+}
+
+function selectHead(db: Db) {
+  return db.selectFrom('meta').select('value').where('name', '=', HEAD);
+}
+
+function readLoaded(row: { readonly value: string } | undefined, key: Uint8Array): Head {
   const head = row && readHead(key, row.value);
   if (!head) {
     throw new StoreError(
@@ -151,7 +167,9 @@ async function listEvents(db: Db, filter: JournalFilter, page: PageRequest = {})
     .selectAll()
     .orderBy('seq', oldestFirst ? 'asc' : 'desc')
     .limit(limit + 1);
-  if (filter.domain !== undefined) query = query.where('domain', '=', filter.domain);
+  if (filter.domain === null) query = query.where('domain', 'is', null);
+  else if (filter.domain !== undefined) query = query.where('domain', '=', filter.domain);
+  if (filter.kind !== undefined) query = query.where('kind', '=', filter.kind);
   if (page.after) query = query.where('seq', oldestFirst ? '>' : '<', Number(page.after));
   const rows = await query.execute();
   const items = rows.slice(0, limit).map(({ seq, at, actor, source, domain, kind, details, hash }) => ({
@@ -241,23 +259,20 @@ async function verifyChain(db: Db, key: Uint8Array, { progress, noted }: VerifyO
 
 /** An entry behind the head was not written by us; unless the head has moved on meanwhile, which is read in the same transaction. */
 async function findAppended(db: Db, key: Uint8Array, verified: Head): Promise<JournalVerdict | undefined> {
-  return await db
-    .transaction()
-    .setAccessMode('read only')
-    .execute(async (trx) => {
-      const head = await loadHead(trx, key);
-      const beyond = await trx
-        .selectFrom('journal')
-        .select('seq')
-        .where('seq', '>', Math.max(head.seq, verified.seq))
-        .orderBy('seq')
-        .limit(1)
-        .executeTakeFirst();
-      const before = await trx.selectFrom('journal').select('seq').where('seq', '<', 1).limit(1).executeTakeFirst();
-      const stray = before ?? beyond;
-      if (!stray) return undefined;
-      return broken(stray.seq, 'appended', `Entry ${stray.seq} lies outside the chain: it was not written by Keyturn.`);
-    });
+  return await readTogether(db, async (trx) => {
+    const head = await loadHead(trx, key);
+    const beyond = await trx
+      .selectFrom('journal')
+      .select('seq')
+      .where('seq', '>', Math.max(head.seq, verified.seq))
+      .orderBy('seq')
+      .limit(1)
+      .executeTakeFirst();
+    const before = await trx.selectFrom('journal').select('seq').where('seq', '<', 1).limit(1).executeTakeFirst();
+    const stray = before ?? beyond;
+    if (!stray) return undefined;
+    return broken(stray.seq, 'appended', `Entry ${stray.seq} lies outside the chain: it was not written by Keyturn.`);
+  });
 }
 
 function broken(

@@ -1,5 +1,6 @@
 /** Active keys with their private halves, a domain or a page of domains at a time. */
 
+import { readTogether } from './again.ts';
 import { padded } from './read.ts';
 import type { Secrets } from './secrets.ts';
 import type { StoredKeyring } from './store.ts';
@@ -16,10 +17,7 @@ export async function loadKeyrings(
   const found = new Map<string, StoredKeyring>();
   for (let i = 0; i < names.length; i += DOMAINS_PER_READ) {
     const part = names.slice(i, i + DOMAINS_PER_READ);
-    const keyrings = await db
-      .transaction()
-      .setAccessMode('read only')
-      .execute((trx) => readKeyrings(trx, secrets, part));
+    const keyrings = await readTogether(db, (trx) => readKeyrings(trx, secrets, part));
     for (const keyring of keyrings) found.set(keyring.domain, keyring);
   }
   return found;
@@ -28,24 +26,21 @@ export async function loadKeyrings(
 export async function* allKeyrings(db: Db, secrets: Secrets): AsyncGenerator<StoredKeyring, void, void> {
   let after = '';
   for (;;) {
-    const page = await db
-      .transaction()
-      .setAccessMode('read only')
-      .execute(async (trx) => {
-        const rows = await trx
-          .selectFrom('domains')
-          .select('name')
-          .where('kind', '=', 'mail')
-          .where('name', '>', after)
-          .orderBy('name')
-          .limit(DOMAINS_PER_READ)
-          .execute();
-        return await readKeyrings(
-          trx,
-          secrets,
-          rows.map((row) => row.name),
-        );
-      });
+    const page = await readTogether(db, async (trx) => {
+      const rows = await trx
+        .selectFrom('domains')
+        .select('name')
+        .where('kind', '=', 'mail')
+        .where('name', '>', after)
+        .orderBy('name')
+        .limit(DOMAINS_PER_READ)
+        .execute();
+      return await readKeyrings(
+        trx,
+        secrets,
+        rows.map((row) => row.name),
+      );
+    });
     yield* page;
     const last = page.at(-1);
     if (!last) return;

@@ -46,7 +46,8 @@ export async function claimDue(
 async function findDue(db: Db, dialect: StoreDialect, now: number, limit: number, lock: boolean): Promise<DueRow[]> {
   const base = () => {
     const query = db.selectFrom('domains').select(['name', 'lease_token']).orderBy('due_at');
-    return lock && dialect.skipLocked ? query.forUpdate().skipLocked() : query;
+    if (!lock || dialect.oneWriter) return query;
+    return dialect.skipLocked() ? query.forUpdate().skipLocked() : query.forUpdate();
   };
   const due = await base().where('due_at', '<=', now).limit(limit).execute();
   if (due.length === limit) return due;
@@ -96,12 +97,12 @@ export async function releaseOwner(writer: Writer, owner: string): Promise<numbe
 }
 
 export async function wake(writer: Writer, name: string, at: number): Promise<boolean> {
-  return await writer.write(async ({ trx }) => {
-    const row = await trx
+  return await writer.write(async ({ trx, locked }) => {
+    const domain = trx
       .selectFrom('domains')
       .select(['next_look_at', 'lease_until', 'wake_at'])
-      .where('name', '=', name)
-      .executeTakeFirst();
+      .where('name', '=', name);
+    const row = await locked(domain).executeTakeFirst();
     if (!row) return false;
     if (row.lease_until !== null) {
       if (row.wake_at === null || at < row.wake_at) await set(trx, name, { wake_at: at });

@@ -177,7 +177,12 @@ export async function listKeys(db: Db, filter: KeyFilter, page: PageRequest = {}
   if (filter.state) query = query.where('state', '=', filter.state);
   if (page.after) {
     const [domain, id] = readCursor(page.after, 2);
-    query = query.where((eb) => eb(eb.refTuple('domain', 'id'), '>', eb.tuple(String(domain), String(id))));
+    query = query.where((eb) =>
+      eb.and([
+        eb('domain', '>=', String(domain)),
+        eb.or([eb('domain', '>', String(domain)), eb('id', '>', String(id))]),
+      ]),
+    );
   }
   return keyPage(await query.execute(), limit, (row) => [row.domain, row.id]);
 }
@@ -201,8 +206,16 @@ async function listByAge(
   if (filter.domain !== undefined) query = query.where('domain', '=', filter.domain);
   if (after) {
     const [at, domain, id] = readCursor(after, 3);
+    // Spelled out: MariaDB reads no index by a comparison of several columns at once.
     query = query.where((eb) =>
-      eb(eb.refTuple('activated_at', 'domain', 'id'), '>', eb.tuple(Number(at), String(domain), String(id))),
+      eb.and([
+        eb('activated_at', '>=', Number(at)),
+        eb.or([
+          eb('activated_at', '>', Number(at)),
+          eb('domain', '>', String(domain)),
+          eb.and([eb('domain', '=', String(domain)), eb('id', '>', String(id))]),
+        ]),
+      ]),
     );
   }
   return keyPage(await query.execute(), limit, (row) => [row.activated_at ?? 0, row.domain, row.id]);

@@ -1,24 +1,26 @@
 /** Opens a store: connects, brings the schema up to date, proves that the key-encryption key is the right one. */
-import { randomBytes } from 'node:crypto';
-import { Kysely, sql } from 'kysely';
+import { Kysely } from 'kysely';
 import { type Clock, systemClock } from '../lifecycle/clock.ts';
-import { defaultPolicy } from '../lifecycle/policy.ts';
 import { addDomain, commit } from './change.ts';
 import { createCoalescer } from './coalesce.ts';
+import { refuseUnfinishedCopy } from './copy-mark.ts';
 import type { StoreDialect } from './dialect.ts';
-import { beginChain, createJournal } from './journal.ts';
-import { canonicalJson, type Json } from './json.ts';
+import { createInstances } from './instances.ts';
+import { createJournal } from './journal.ts';
+import { hasJournalKey, loadJournalKey, saveJournalKey } from './journal-key.ts';
+import type { Json } from './json.ts';
 import { temporaryKeks } from './kek.ts';
 import { allKeyrings, loadKeyrings } from './keyrings.ts';
 import { claimDue, nextDueAt, releaseLease, releaseOwner, renewLease, wake } from './leases.ts';
 import { findKey, listDomains, listKeys } from './listing.ts';
-import { migrate } from './migrations.ts';
+import { migrate } from './migrate.ts';
+import { type MysqlOptions, mysqlDialect } from './mysql.ts';
 import { listPolicies, loadPolicy, putPolicy, removePolicy } from './policies.ts';
 import { createPool } from './pool.ts';
 import { loadProofs } from './proofs.ts';
 import { loadDomains } from './read.ts';
 import { reseal } from './reseal.ts';
-import { type Keks, type Place, seal, unseal } from './sealing.ts';
+import type { Keks } from './sealing.ts';
 import { createSecrets } from './secrets.ts';
 import { sqliteDialect } from './sqlite.ts';
 import { storeStatus } from './status.ts';
@@ -28,11 +30,17 @@ import { loadCounts } from './tally.ts';
 import { createWriter } from './writer.ts';
 import { createZones } from './zones.ts';
 
+/**
+ * The key-encryption keys, or where they are to be had from: `made` says that the database was sealed before, so that no key may be made
+ * anew for it.
+ */
+export type KeksSource = Keks | ((made: boolean) => Keks);
+
 export interface OpenOptions {
   /** The SQLite file; `:memory:` for a store that goes with the process. Its folder must exist. */
   readonly path: string;
   /** From `loadKeks`. */
-  readonly keks: Keks;
+  readonly keks: KeksSource;
   readonly clock?: Clock;
   /** How long to wait for another process's write lock, in milliseconds; 10 s by default. */
   readonly lockWait?: number;
@@ -58,12 +66,28 @@ export async function openMemoryStore(clock: Clock = systemClock): Promise<Store
   return await openStore({ path: ':memory:', keks: temporaryKeks(), clock });
 }
 
+export interface OpenMysqlOptions extends MysqlOptions {
+  readonly keks: KeksSource;
+  readonly clock?: Clock;
+}
+
+/**
+ * Opens a store in a MySQL or MariaDB database, which must be there, and makes its tables. Throws `StoreError`, besides those above:
+ * `unreachable`, `access-denied`, `tls`, `too-many-connections`.
+ */
+export async function openMysqlStore({ keks, clock = systemClock, ...options }: OpenMysqlOptions): Promise<Store> {
+  return await openWith(mysqlDialect(options), keks, clock);
+}
+
 /** The same store over any dialect. */
-export async function openWith(dialect: StoreDialect, keks: Keks, clock: Clock): Promise<Store> {
+export async function openWith(dialect: StoreDialect, source: KeksSource, clock: Clock): Promise<Store> {
   const db: Db = new Kysely<Tables>({ dialect: dialect.kysely });
   try {
     await migrate(db, dialect);
-    const journalKey = await loadJournalKey(db, keks);
+    await dialect.prepare(db);
+    await refuseUnfinishedCopy(db, dialect);
+    const keks = typeof source === 'function' ? source(await hasJournalKey(db)) : source;
+    const journalKey = await loadJournalKey(db, dialect, keks);
     return createStore(db, dialect, keks, journalKey, clock);
   } catch (error) {
     await db.destroy();
@@ -71,42 +95,15 @@ export async function openWith(dialect: StoreDialect, keks: Keks, clock: Clock):
   }
 }
 
-const JOURNAL_KEY_PLACE: Place = { purpose: 'journal-key', domain: '', selector: '', id: '' };
-
-/** The journal's MAC key is sealed in the store; that it opens shows at the same time that the key-encryption key fits. */
-async function loadJournalKey(db: Db, keks: Keks): Promise<Uint8Array> {
-  const known = await readJournalKey(db, keks);
-  if (known) return known;
-  return await db.transaction().execute(async (trx) => {
-    // Another process may have been first.
-    const meanwhile = await readJournalKey(trx, keks);
-    if (meanwhile) return meanwhile;
-    const key = randomBytes(32);
-    await saveJournalKey(trx, keks, key);
-    await beginChain(trx, key);
-    await sql`replace into policies (name, policy) values ('default', ${canonicalJson(defaultPolicy)})`.execute(trx);
-    return key;
-  });
-}
-
-async function readJournalKey(db: Db, keks: Keks): Promise<Uint8Array | undefined> {
-  const row = await db.selectFrom('meta').select('value').where('name', '=', 'journal-key').executeTakeFirst();
-  return row ? unseal(keks, JOURNAL_KEY_PLACE, Buffer.from(row.value, 'base64')) : undefined;
-}
-
-async function saveJournalKey(db: Db, keks: Keks, key: Uint8Array): Promise<void> {
-  const sealed = seal(keks, JOURNAL_KEY_PLACE, key).toString('base64');
-  await sql`replace into meta (name, value) values ('journal-key', ${sealed})`.execute(db);
-}
-
 function createStore(db: Db, dialect: StoreDialect, keks: Keks, journalKey: Uint8Array, clock: Clock): Store {
-  const writer = createWriter(db, journalKey, clock);
+  const writer = createWriter({ db, dialect, journalKey, clock });
   const secrets = createSecrets(keks);
   const close = async () => {
     await writer.drain();
     await db.destroy();
   };
   return {
+    ...createInstances(db, writer),
     claimDue: (request) => claimDue(db, writer, dialect, request),
     renew: (claim, until) => renewLease(writer, claim, until),
     release: (claim, nextLookAt) => releaseLease(writer, claim, nextLookAt),
@@ -140,7 +137,7 @@ function createStore(db: Db, dialect: StoreDialect, keks: Keks, journalKey: Uint
       return await reseal(writer, keks);
     },
 
-    status: () => storeStatus(db, keks, journalKey),
+    status: () => storeStatus(db, dialect, keks, journalKey),
 
     proofs: (keyId) => loadProofs(db, keyId),
     journal: createJournal(db, writer, journalKey),

@@ -42,7 +42,8 @@ export async function putPolicy(
   const { name, policy, events, now } = change;
   const text = canonicalJson(policy);
   const result = await writer.write(async (batch) => {
-    const row = await batch.trx.selectFrom('policies').select('policy').where('name', '=', name).executeTakeFirst();
+    const known = batch.trx.selectFrom('policies').select('policy').where('name', '=', name);
+    const row = await batch.locked(known).executeTakeFirst();
     if (row?.policy === text) return 'unchanged';
     batch.events.push(...events);
     if (row) {

@@ -58,15 +58,15 @@ export function createPool(db: Db, writer: Writer, keks: Keks, clock: Clock): Ke
     },
 
     async reserve({ algorithm, bits }, now, milliseconds) {
-      return await writer.write(async ({ trx }) => {
-        const row = await trx
+      return await writer.write(async ({ trx, locked }) => {
+        const free = trx
           .selectFrom('pool')
           .select(['id', 'public_key'])
           .where('algorithm', '=', algorithm)
           .where('bits', '=', bits)
           .where('reserved_until', '<=', now)
-          .limit(1)
-          .executeTakeFirst();
+          .limit(1);
+        const row = await locked(free).executeTakeFirst();
         if (!row) return null;
         const until = now + milliseconds;
         await trx.updateTable('pool').set({ reserved_until: until }).where('id', '=', row.id).execute();

@@ -1,6 +1,8 @@
 /** Reads domains whole, many in one consistent read. */
+
 import type { Policy } from '../lifecycle/policy.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
+import { readTogether } from './again.ts';
 import { StoreError } from './errors.ts';
 import { conditionFromRow, domainFromRow, keyFromRow, signerFromRow, streamFromRow } from './rows.ts';
 import type { PolicyRef, StoredDomain } from './store.ts';
@@ -13,10 +15,7 @@ export async function loadDomains(db: Db, names: readonly string[]): Promise<Map
   const found = new Map<string, StoredDomain>();
   for (let i = 0; i < names.length; i += NAMES_PER_READ) {
     const part = padded(names.slice(i, i + NAMES_PER_READ));
-    await db
-      .transaction()
-      .setAccessMode('read only')
-      .execute((trx) => loadPart(trx, part, found));
+    await readTogether(db, (trx) => loadPart(trx, part, found));
   }
   return found;
 }

@@ -20,14 +20,14 @@ async function pages(page: () => Promise<number>): Promise<number> {
 }
 
 function resealKeys(writer: Writer, keks: Keks): Promise<number> {
-  return writer.write(async ({ trx }) => {
-    const rows = await trx
+  return writer.write(async ({ trx, locked }) => {
+    const sealedBefore = trx
       .selectFrom('private_keys')
       .innerJoin('keys', 'keys.id', 'private_keys.key_id')
       .select(['keys.id', 'keys.domain', 'keys.selector', 'private_keys.sealed'])
       .where('private_keys.kek_id', '!=', keks.current.id)
-      .limit(PAGE)
-      .execute();
+      .limit(PAGE);
+    const rows = await locked(sealedBefore).execute();
     for (const { id, domain, selector, sealed } of rows) {
       const place = privateKeyPlace({ id, domain, selector });
       const anew = seal(keks, place, unseal(keks, place, sealed));
@@ -42,8 +42,9 @@ function resealKeys(writer: Writer, keks: Keks): Promise<number> {
 }
 
 function resealPool(writer: Writer, keks: Keks): Promise<number> {
-  return writer.write(async ({ trx }) => {
-    const rows = await trx.selectFrom('pool').selectAll().where('kek_id', '!=', keks.current.id).limit(PAGE).execute();
+  return writer.write(async ({ trx, locked }) => {
+    const sealedBefore = trx.selectFrom('pool').selectAll().where('kek_id', '!=', keks.current.id).limit(PAGE);
+    const rows = await locked(sealedBefore).execute();
     for (const { id, public_key, sealed } of rows) {
       const place = poolPlace(id, public_key);
       const anew = seal(keks, place, unseal(keks, place, sealed));

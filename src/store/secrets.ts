@@ -6,6 +6,7 @@ import { padded } from './read.ts';
 import { type Keks, type Place, seal, unseal } from './sealing.ts';
 import type { NewSecret } from './store.ts';
 import type { Db, Trx } from './tables.ts';
+import type { Batch } from './writer.ts';
 
 /** The reserved pair is no longer in the pool; becomes the result `pool` of the commit. */
 export class StalePool extends Error {
@@ -19,7 +20,7 @@ export interface KeyPlace {
 }
 
 export interface Secrets {
-  save(trx: Trx, snapshot: Snapshot, secrets: readonly NewSecret[]): Promise<void>;
+  save(batch: Batch, snapshot: Snapshot, secrets: readonly NewSecret[]): Promise<void>;
   destroy(trx: Trx, keyIds: readonly string[]): Promise<void>;
   /** PKCS#8 by key id; keys without a private half are left out. */
   load(db: Db, keys: readonly KeyPlace[]): Promise<ReadonlyMap<string, Uint8Array>>;
@@ -27,7 +28,8 @@ export interface Secrets {
 
 export function createSecrets(keks: Keks): Secrets {
   return {
-    async save(trx, snapshot, secrets) {
+    async save(batch, snapshot, secrets) {
+      const { trx } = batch;
       for (const secret of secrets) {
         const key = snapshot.keys.find((k) => k.id === secret.keyId);
         if (!key)
@@ -37,7 +39,7 @@ export function createSecrets(keks: Keks): Secrets {
             'Add the key in the same commit.',
           );
         const pkcs8 =
-          secret.from === 'pool' ? await takeFromPool(trx, keks, secret.reservation, key.publicKey) : secret.pkcs8;
+          secret.from === 'pool' ? await takeFromPool(batch, keks, secret.reservation, key.publicKey) : secret.pkcs8;
         if (secret.from === 'der')
           checkPair(pkcs8, key.publicKey, `${key.selector}._domainkey.${snapshot.domain.name}`);
         const sealed = seal(
@@ -102,8 +104,8 @@ function publicForms(pkcs8: Uint8Array, where: string): readonly string[] {
   }
 }
 
-async function takeFromPool(trx: Trx, keks: Keks, id: string, publicKey: string): Promise<Uint8Array> {
-  const row = await trx.selectFrom('pool').selectAll().where('id', '=', id).executeTakeFirst();
+async function takeFromPool({ trx, locked }: Batch, keks: Keks, id: string, publicKey: string): Promise<Uint8Array> {
+  const row = await locked(trx.selectFrom('pool').selectAll().where('id', '=', id)).executeTakeFirst();
   if (!row || row.public_key !== publicKey) throw new StalePool(`the reserved pair ${id} is not in the pool`);
   await trx.deleteFrom('pool').where('id', '=', id).execute();
   return unseal(keks, poolPlace(id, publicKey), row.sealed);

@@ -3,7 +3,7 @@
  * when they come to write; this one keeps its statements, takes the write lock at the beginning and waits for it
  * without holding up the event loop.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import SqliteDatabase from 'better-sqlite3';
 import {
   CompiledQuery,
@@ -33,15 +33,25 @@ export interface SqliteOptions {
 export function sqliteDialect(options: SqliteOptions): StoreDialect {
   return {
     name: 'sqlite',
+    place: options.path,
     kysely: {
       createDriver: () => createDriver(options),
       createQueryCompiler: () => new SqliteQueryCompiler(),
       createAdapter: () => new SqliteAdapter(),
       createIntrospector: (db) => new SqliteIntrospector(db),
     },
+    table: (table) => table,
     clustered: (table) => table.modifyEnd(sql`without rowid`),
     sparse: (index, column) => index.where(sql.ref(column), 'is not', null),
-    skipLocked: false,
+    types: { text: 'text', sequence: 'integer' },
+    step: async (step) => {
+      await step.execute();
+    },
+    oneWriter: true,
+    prepare: async () => {},
+    skipLocked: () => false,
+    patience: options.lockWait,
+    size: async () => (options.path === ':memory:' ? 0 : statSync(options.path).size),
   };
 }
 

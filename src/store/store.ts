@@ -4,6 +4,7 @@
  */
 import type { Policy } from '../lifecycle/policy.ts';
 import type { Condition, KeyAlgorithm, KeyState, KeyView, Snapshot } from '../lifecycle/types.ts';
+import type { Instances } from './instances.ts';
 import type { JournalStore, NewEvent } from './journal.ts';
 import type { Json } from './json.ts';
 import type { KeyPool } from './pool.ts';
@@ -175,7 +176,8 @@ export interface StoredKeyring {
   }>;
 }
 
-export interface Store extends AsyncDisposable {
+/** Instances: which processes are alive under which names; see `instances.ts`. */
+export interface Store extends AsyncDisposable, Instances {
   // Work
   /** Leases on up to `limit` domains whose look is due (or lies beyond now + 25 h: the clock has been set back), longest due first. */
   claimDue(request: { now: number; limit: number; owner: string; leaseMs: number }): Promise<readonly Claim[]>;

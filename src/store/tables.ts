@@ -124,6 +124,17 @@ export interface JournalTable {
   mac: Buffer | null;
 }
 
+export interface InstanceTable {
+  name: string;
+  boot: string;
+  host: string;
+  pid: number;
+  started_at: number;
+  seen_at: number;
+  expires_at: number;
+  roles: string;
+}
+
 export interface Tables {
   meta: { name: string; value: string };
   policies: { name: string; policy: string };
@@ -138,6 +149,9 @@ export interface Tables {
   journal: JournalTable;
   counters: { name: string; value: number };
   results: { key: string; at: number; result: string };
+  instances: InstanceTable;
+  /** The last transaction of each process; see `writer.ts`. */
+  writers: { id: string; mark: number; at: number };
   zones: { apex: string; serial: number };
   zone_records: { apex: string; name: string; value: string; ttl: number };
 }

@@ -36,7 +36,8 @@ export function tallyConditions(tally: Tally, conditions: readonly Condition[], 
 }
 
 export async function applyTally(trx: Trx, tally: Tally): Promise<void> {
-  for (const [name, difference] of tally) {
+  // In one order everywhere, so that two that count the same things do not wait for each other in a circle.
+  for (const [name, difference] of [...tally].sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (difference === 0) continue;
     const { numUpdatedRows } = await trx
       .updateTable('counters')

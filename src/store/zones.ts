@@ -1,7 +1,8 @@
 /** What the built-in DNS server serves: zones with a serial that only grows, and their TXT records. */
+import { readTogether } from './again.ts';
 import { StoreError } from './errors.ts';
-import type { Db, Trx } from './tables.ts';
-import type { Writer } from './writer.ts';
+import type { Db } from './tables.ts';
+import type { Batch, Writer } from './writer.ts';
 
 export interface ZoneRecord {
   /** Fully qualified, lower case, no trailing dot. */
@@ -77,30 +78,29 @@ export function createZones(db: Db, writer: Writer): ZoneStore {
     },
 
     async zone(apex) {
-      return await db
-        .transaction()
-        .setAccessMode('read only')
-        .execute(async (trx) => {
-          const serial = await serialOf(trx, apex);
-          if (serial === undefined) return null;
-          const records = await trx
-            .selectFrom('zone_records')
-            .select(['name', 'value', 'ttl'])
-            .where('apex', '=', apex)
-            .orderBy('name')
-            .execute();
-          return { apex, serial, records };
-        });
+      return await readTogether(db, async (trx) => {
+        const serial = await serialOf(trx, apex);
+        if (serial === undefined) return null;
+        const records = await trx
+          .selectFrom('zone_records')
+          .select(['name', 'value', 'ttl'])
+          .where('apex', '=', apex)
+          .orderBy('name')
+          .execute();
+        return { apex, serial, records };
+      });
     },
 
     at: (apex, name) => recordsAt(db, apex, name),
 
-    set: (change) => writer.write(({ trx }) => setRecord(trx, change)),
+    set: (change) => writer.write((batch) => setRecord(batch, change)),
   };
 }
 
-async function setRecord(trx: Trx, { apex, name, desired, ours }: ZoneChange): Promise<ZoneChangeResult> {
-  const serial = await serialOf(trx, apex);
+async function setRecord({ trx, locked }: Batch, change: ZoneChange): Promise<ZoneChangeResult> {
+  const { apex, name, desired, ours } = change;
+  const zone = trx.selectFrom('zones').select('serial').where('apex', '=', apex);
+  const serial = (await locked(zone).executeTakeFirst())?.serial;
   if (serial === undefined) return { kind: 'no-such-zone' };
   const [found] = await recordsAt(trx, apex, name);
   if (found?.value === desired?.value && found?.ttl === desired?.ttl) return { kind: 'done', serial, changed: false };

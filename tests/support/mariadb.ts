@@ -27,6 +27,12 @@ export interface Mariadb extends AsyncDisposable {
   url(): Promise<string>;
   /** Runs statements as root, each in a connection of its own; the rows of the last. */
   admin(...statements: readonly string[]): Promise<ReadonlyArray<Record<string, unknown>>>;
+  /** Runs one statement with its values in one of the databases, as root. */
+  ask(
+    database: string,
+    statement: string,
+    values?: readonly unknown[],
+  ): Promise<ReadonlyArray<Record<string, unknown>>>;
   /** The server's own log. */
   output(): string;
   /** Stops it with SIGSTOP: it accepts connections and says nothing. */
@@ -121,6 +127,15 @@ async function handles(dir: TempDir, port: number, first: RunningServer, options
       connection.destroy();
     }
   };
+  const ask: Mariadb['ask'] = async (database, statement, values = []) => {
+    const connection = await createConnection({ socketPath: dir.join('sock'), user: 'root', database });
+    try {
+      const [answer] = await connection.query(statement, [...values]);
+      return Array.isArray(answer) ? (answer as Array<Record<string, unknown>>) : [];
+    } finally {
+      connection.destroy();
+    }
+  };
   const database = async (): Promise<Database> => {
     made += 1;
     const name = `keyturn_${made}`;
@@ -158,6 +173,7 @@ async function handles(dir: TempDir, port: number, first: RunningServer, options
       return `mysql://${USER}:${password}@127.0.0.1:${port}/${name}`;
     },
     admin,
+    ask,
     output: () => server.output(),
     freeze: () => server.kill('SIGSTOP'),
     thaw: () => server.kill('SIGCONT'),
