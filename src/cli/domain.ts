@@ -216,6 +216,7 @@ function importCommand(context: CommandContext): Command {
       });
       if (result.kind === 'bad-key') throw usage(`the key of ${name} cannot be taken over: ${result.message}`);
       if (result.kind === 'no-such-policy') throw usage(`there is no policy "${options.policy}"`);
+      if (result.kind === 'no-main') throw usage(`the main domain of ${name} is not in care`);
       if (result.kind !== 'done') {
         accept(result, `taking over ${options.selector} of ${name}`);
         return;

@@ -23,7 +23,8 @@ export function streamsOf(binding: Binding, { domain, streams }: Snapshot): read
   return boundStreams(
     binding,
     domain.name,
-    streams.map(({ name }) => name),
+    // What somebody else signs is nobody's here.
+    streams.flatMap(({ name, external }) => (external === true ? [] : [name])),
   );
 }
 

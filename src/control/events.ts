@@ -62,6 +62,13 @@ export function outcomeEvents(before: Snapshot, after: Snapshot, outcome: Outcom
       const { id, stream, selector, algorithm, bits, publicKey } = outcome.key;
       return [event(outcome.kind, outcome.at, { key: id, stream, selector, algorithm, bits, publicKey })];
     }
+    case 'key-copied': {
+      const { id, stream, selector, algorithm, bits, publicKey } = outcome.key;
+      const { from, kept, handedTo } = outcome;
+      const where = handedTo === undefined ? {} : { recordOf: handedTo };
+      const details = { key: id, stream, selector, algorithm, bits, publicKey, from, kept, ...where };
+      return [event(outcome.kind, outcome.at, details)];
+    }
     case 'acknowledged': {
       const { at, signerId, generation } = outcome;
       const events = [event('acknowledged', at, { signerId, generation })];

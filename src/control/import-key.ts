@@ -6,6 +6,7 @@ import type { Outcome } from '../lifecycle/types.ts';
 import type { NewSecret } from '../store/store.ts';
 import type { Binding } from './bindings.ts';
 import { addDomain, type OperationResult, type Operator, operate } from './operations.ts';
+import { addShadow, reserveSelector } from './shadows.ts';
 
 export interface KeyToImport {
   readonly domain: string;
@@ -16,6 +17,10 @@ export interface KeyToImport {
   /** For a domain that is added. */
   readonly policy: string;
   readonly bindings: readonly Binding[];
+  /** It is to be at hand and not to sign by itself. */
+  readonly kept?: true;
+  /** For a domain that is added: the main domain that it is a shadow of. */
+  readonly shadowOf?: string;
 }
 
 export type ImportKeyResult =
@@ -25,6 +30,7 @@ export type ImportKeyResult =
     })
   | Exclude<OperationResult, { kind: 'done' }>
   | { readonly kind: 'no-such-policy' }
+  | { readonly kind: 'no-main' }
   /** The message holds nothing of the input. */
   | { readonly kind: 'bad-key'; readonly message: string };
 
@@ -51,21 +57,31 @@ export async function importKey(operator: Operator, wanted: KeyToImport): Promis
     publicKey: publicKeyData(privateKey),
     ownership: 'ours' as const,
   };
-  const outcome = (at: number): Outcome => ({ kind: 'key-imported', at, key });
+  const { kept } = wanted;
+  const outcome = (at: number): Outcome => ({
+    kind: 'key-imported',
+    at,
+    key,
+    ...(kept === undefined ? {} : { kept }),
+  });
   const warnings = imported.warnings.map((warning) => warning.message);
-  if ((await operator.store.snapshot(wanted.domain)) === null) {
+  const stored = await operator.store.snapshot(wanted.domain);
+  if (stored === null) {
     const streams = (at: number): Outcome[] =>
       wanted.stream === 'default' ? [] : [{ kind: 'stream-added', at, stream: wanted.stream, policy: null }];
-    const added = await addDomain(operator, {
-      name: wanted.domain,
-      kind: 'mail',
-      policy: wanted.policy,
-      bindings: wanted.bindings,
-      also: (at) => [...streams(at), outcome(at)],
-      secrets,
-    });
+    const { domain: name, policy, bindings, shadowOf } = wanted;
+    const also = (at: number) => [...streams(at), outcome(at)];
+    const added =
+      shadowOf === undefined
+        ? await addDomain(operator, { name, kind: 'mail', policy, bindings, also, secrets })
+        : await addShadow(operator, { name, of: shadowOf, policy, also, secrets, selectors: [wanted.selector] });
     if (added.kind === 'added') return { ...added, kind: 'done', key: { algorithm, bits }, warnings };
-    if (added.kind === 'no-such-policy') return added;
+    if (added.kind !== 'exists') return added;
+  }
+  const domain = stored?.snapshot.domain ?? (await operator.store.snapshot(wanted.domain))?.snapshot.domain;
+  if (domain !== undefined) {
+    const refused = await reserveSelector(operator, domain, wanted.selector);
+    if (refused !== null) return refused;
   }
   const result = await operate(operator, wanted.domain, (_domain, now) => [outcome(now)], secrets);
   return result.kind === 'done' ? { ...result, key: { algorithm, bits }, warnings } : result;

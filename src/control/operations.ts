@@ -94,6 +94,8 @@ export async function addDomain(
   domain: {
     readonly name: string;
     readonly kind: DomainView['kind'];
+    /** The main domain of a shadow; use `addShadow`, which tells it. */
+    readonly shadowOf?: string;
     readonly policy: string;
     /** Signers that may sign it; those whose binding fits do. */
     readonly bindings: readonly Binding[];
@@ -105,7 +107,7 @@ export async function addDomain(
   const policy = await store.policy(domain.policy);
   if (policy === null) return { kind: 'no-such-policy' };
   const now = clock.now();
-  const made = fold(newDomain(domain.name, domain.kind, now), domain.also?.(now) ?? [], actor);
+  const made = fold(newDomain(domain.name, domain.kind, now, domain.shadowOf), domain.also?.(now) ?? [], actor);
   const bound = fold(made.snapshot, signerOutcomes(made.snapshot, domain.bindings, now), actor);
   const { snapshot } = bound;
   const events = [...made.events, ...bound.events];
@@ -122,7 +124,11 @@ export async function addDomain(
         source: actor.source,
         domain: domain.name,
         kind: 'domain-added',
-        details: { kind: domain.kind, policy: domain.policy },
+        details: {
+          kind: domain.kind,
+          policy: domain.policy,
+          ...(domain.shadowOf === undefined ? {} : { shadowOf: domain.shadowOf }),
+        },
         at: now,
       },
       ...events,

@@ -29,6 +29,9 @@ export type Refusal =
   | 'stale'
   | 'nothing-to-roll-back'
   | 'removing'
+  | 'signs-nothing'
+  | 'not-its-shadow'
+  | 'handed-over'
   | 'already-so';
 
 /** Folds one outcome into the snapshot. Never throws, never changes its argument. `guards` as in plan. */
@@ -41,6 +44,7 @@ export function apply(snapshot: Snapshot, outcome: Outcome, guards: Guards = all
       return applyDecision(snapshot, outcome, guards);
     case 'key-created':
     case 'key-imported':
+    case 'key-copied':
     case 'record-written':
     case 'record-not-written':
     case 'proved':

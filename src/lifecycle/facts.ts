@@ -1,6 +1,7 @@
 /** Questions about a snapshot that everything else is built of. Pure lookups: no policy decides here. */
 import type { Policy } from './policy.ts';
-import type { KeyAlgorithm, KeyView, RecordKind, SignerView, Snapshot, StreamView } from './types.ts';
+import { mayEnterFrom } from './transitions.ts';
+import type { DomainView, KeyAlgorithm, KeyView, RecordKind, SignerView, Snapshot, StreamView } from './types.ts';
 
 /** The policy that rules a stream: its own, else the domain's. */
 export function policyOf(stream: StreamView | undefined, domainPolicy: Policy): Policy {
@@ -54,6 +55,44 @@ export function signersOfKey(snapshot: Snapshot, key: KeyView): readonly SignerV
   return signersOf(snapshot, key.stream).filter((signer) => canSignWith(signer, key.algorithm));
 }
 
+/** A signer that takes only so many keys passes this active one over. */
+function isPassedOver(snapshot: Snapshot, key: KeyView): boolean {
+  return signersOfKey(snapshot, key).some(
+    (signer) =>
+      (signer.abilities?.atMost ?? null) !== null &&
+      !chosenBy(snapshot, signer, key.stream).some((chosen) => chosen.id === key.id),
+  );
+}
+
+/**
+ * Standby keys enter; so do retiring ones, when a rotation is rolled back or they are asked for; and an active one enters again, to be
+ * the latest, where a signer that takes only so many passes it over.
+ */
+export function mayEnter(snapshot: Snapshot, key: KeyView): boolean {
+  return mayEnterFrom(key.state) || (key.state === 'active' && isPassedOver(snapshot, key));
+}
+
+/** Whether any signer of the stream, set aside or not, can sign with keys of this algorithm; true where the stream has no signers at all. */
+export function isSignable({ signers }: Snapshot, stream: string, algorithm: KeyAlgorithm): boolean {
+  const its = signers.filter((signer) => signer.streams.includes(stream));
+  return its.length === 0 || its.some((signer) => canSignWith(signer, algorithm));
+}
+
+/** Where the records of the domain's keys stand: a shadow's at its main domain. */
+export function recordDomain({ name, shadowOf }: DomainView): string {
+  return shadowOf ?? name;
+}
+
+/** A key on its way that the next rotation may take: made for that, and kept for nothing else. */
+export function isStock(key: KeyView): boolean {
+  return isPipeline(key) && !key.imported && key.kept === undefined && key.wanted === undefined && !isSpoiled(key);
+}
+
+/** Let go by its keeper before it ever signed: it goes. */
+export function isReleased(key: KeyView): boolean {
+  return key.kept === false && isPipeline(key);
+}
+
 /** Somebody changed by hand what it signs with: its acknowledgements say nothing. */
 export function hasDrifted(signer: SignerView): boolean {
   return signer.drift !== undefined;
@@ -69,9 +108,44 @@ export function isAcknowledged(snapshot: Snapshot, key: KeyView): boolean {
   );
 }
 
-/** Every signer of the key (there is at least one) has been seen to sign with it since it entered. */
-export function hasSigned(snapshot: Snapshot, key: KeyView): boolean {
-  const signers = signersOfKey(snapshot, key);
+/**
+ * The active keys of a stream that the signer signs with, given a keyring of what is active now without `leave`: those that it can
+ * sign with, and of these the ones that entered last where it takes no more than so many. Signers choose by the same order.
+ */
+export function chosenBy(
+  snapshot: Snapshot,
+  signer: SignerView,
+  stream: string,
+  leave: readonly string[] = [],
+): readonly KeyView[] {
+  if (!signer.streams.includes(stream)) return [];
+  const able = snapshot.keys.filter(
+    (key) =>
+      key.state === 'active' &&
+      key.stream === stream &&
+      canSignWith(signer, key.algorithm) &&
+      (leave.length === 0 || !leave.includes(key.id)),
+  );
+  const atMost = signer.abilities?.atMost ?? null;
+  if (atMost === null || able.length <= atMost) return able;
+  return able.toSorted((a, b) => (b.enteredGeneration ?? 0) - (a.enteredGeneration ?? 0)).slice(0, atMost);
+}
+
+/** The signers that count and sign with this active key, once the keys in `leave` have left. */
+export function choosersOf(snapshot: Snapshot, key: KeyView, leave: readonly string[] = []): readonly SignerView[] {
+  return signersOfKey(snapshot, key).filter(
+    (signer) =>
+      (signer.abilities?.atMost ?? null) === null ||
+      chosenBy(snapshot, signer, key.stream, leave).some((chosen) => chosen.id === key.id),
+  );
+}
+
+/**
+ * Every signer that signs with the key (there is at least one), once the keys in `leave` have left, has been seen to sign with it since
+ * it entered.
+ */
+export function hasSigned(snapshot: Snapshot, key: KeyView, leave: readonly string[] = []): boolean {
+  const signers = choosersOf(snapshot, key, leave);
   return signers.length > 0 && signers.every((signer) => key.signaturesSeen[signer.id] !== undefined);
 }
 

@@ -3,11 +3,12 @@ import type { Policy } from './policy.ts';
 import type { DomainView, KeyView, SignerAbilities, SignerView, Snapshot, StreamView } from './types.ts';
 
 /** A domain as it is added: one stream, `default`, and neither keys nor signers yet. `now` in epoch milliseconds. */
-export function newDomain(name: string, kind: DomainView['kind'], now: number): Snapshot {
+export function newDomain(name: string, kind: DomainView['kind'], now: number, shadowOf?: string): Snapshot {
   return {
     domain: {
       name,
       kind,
+      ...(shadowOf === undefined ? {} : { shadowOf }),
       createdAt: now,
       generation: 0,
       firstActiveAt: null,
@@ -22,7 +23,7 @@ export function newDomain(name: string, kind: DomainView['kind'], now: number): 
   };
 }
 
-export function newStream(name: string, policy: Policy | null): StreamView {
+export function newStream(name: string, policy: Policy | null, external?: true): StreamView {
   return {
     name,
     policy,
@@ -32,6 +33,7 @@ export function newStream(name: string, policy: Policy | null): StreamView {
     approvedAt: null,
     approvedGeneration: null,
     heldSince: null,
+    ...(external === undefined ? {} : { external }),
   };
 }
 
@@ -39,7 +41,19 @@ export function newStream(name: string, policy: Policy | null): StreamView {
 export function newKey(
   made: Pick<
     KeyView,
-    'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey' | 'ownership' | 'imported' | 'slot' | 'earlierTtl'
+    | 'id'
+    | 'stream'
+    | 'selector'
+    | 'algorithm'
+    | 'bits'
+    | 'publicKey'
+    | 'ownership'
+    | 'imported'
+    | 'slot'
+    | 'earlierTtl'
+    | 'kept'
+    | 'copiedFrom'
+    | 'handedTo'
   >,
   now: number,
 ): KeyView {

@@ -10,12 +10,14 @@ import {
   isAcknowledged,
   isFreshlySeen,
   isSeen,
+  isSignable,
   isSpoiled,
+  mayEnter,
   policyOf,
   stoodBeforeUs,
 } from './facts.ts';
 import type { Policy } from './policy.ts';
-import { hasBeenActive, mayEnterFrom } from './transitions.ts';
+import { hasBeenActive } from './transitions.ts';
 import type { KeyView, Outcome, Snapshot, Step } from './types.ts';
 import { negativeWait } from './waits.ts';
 
@@ -45,6 +47,8 @@ export interface Guards {
   readonly creditCap: boolean;
   /** Rule 4: the decision to revoke is stored before the record is touched. */
   readonly decisionFirst: boolean;
+  /** Rule 4: a record that was handed to another domain is left alone. */
+  readonly handed: boolean;
 }
 
 export const allGuards: Guards = {
@@ -57,6 +61,7 @@ export const allGuards: Guards = {
   overlap: true,
   creditCap: true,
   decisionFirst: true,
+  handed: true,
 };
 
 const NONE: readonly Violation[] = [];
@@ -126,7 +131,8 @@ export function faultOfEntering(
   guards: Guards = allGuards,
 ): string | null {
   if (key.ownership === 'external') return 'belongs to somebody else';
-  if (!mayEnterFrom(key.state)) return `is ${key.state}`;
+  if (key.handedTo !== undefined) return `is ${key.handedTo}'s`;
+  if (!mayEnter(before, key)) return `is ${key.state}`;
   if (isSpoiled(key)) return 'is compromised or was rejected';
   const its = policyOf(findStream(before, key.stream), policy);
   if (!isSeen(key)) return `was last found ${key.proof?.verdict ?? 'not at all'}`;
@@ -137,11 +143,15 @@ export function faultOfEntering(
 
 /**
  * Resolvers that asked before the record was there have forgotten it. An imported key's record was there before us
- * unless we had to write it, and so was that of a retiring key, unless it has been away since.
+ * unless we had to write it, and so was that of a key that signs or retires, unless it has been away since: then one that signs, or is
+ * kept, is waited for anew.
  */
 export function isPastNegativeCaches(key: KeyView): boolean {
   if (key.provedSince === null) return false;
-  if (key.state === 'retiring') return key.activatedAt !== null && key.provedSince <= key.activatedAt;
+  if (key.state === 'retiring' || key.state === 'active') {
+    if (key.activatedAt !== null && key.provedSince <= key.activatedAt) return true;
+    return (key.state === 'active' || key.kept === true) && key.waited >= negativeWait(key);
+  }
   return stoodBeforeUs(key) || key.waited >= negativeWait(key);
 }
 
@@ -192,35 +202,40 @@ function hasStandIn(
       other.stream === key.stream &&
       !leave.includes(other.id) &&
       covers(before, other, key, policy) &&
-      isHealthy(before, other, policy, now, guards),
+      isHealthy(before, other, policy, now, guards, leave),
   );
 }
 
 /**
  * Many receivers cannot verify Ed25519 (RFC 8463): an RSA key stands in for any, an Ed25519 key for Ed25519 only, unless the
- * policy has given up RSA on purpose.
+ * policy has given up RSA on purpose, or no signer of the stream can sign with RSA: such a key is missed by nobody.
  */
 export function covers(before: Snapshot, other: KeyView, key: KeyView, policy: Policy): boolean {
   if (other.algorithm === 'rsa' || key.algorithm === 'ed25519') return true;
+  if (!isSignable(before, key.stream, key.algorithm)) return true;
   return !policyOf(findStream(before, key.stream), policy).keys.some(
     (spec) => spec.algorithm === 'rsa' && spec.count > 0,
   );
 }
 
-/** Active, freshly proved, fit for use, loaded by every signer and seen to sign with each. */
+/**
+ * Active, freshly proved, fit for use, loaded by every signer that can sign with it, and seen to sign with each that signs with it (once
+ * the keys in `leave` have left: a signer that takes only so many then signs with others).
+ */
 export function isHealthy(
   before: Snapshot,
   key: KeyView,
   policy: Policy,
   now: number,
   guards: Guards = allGuards,
+  leave: readonly string[] = [],
 ): boolean {
   if (key.state !== 'active' || key.ownership === 'external' || isSpoiled(key)) return false;
   const its = policyOf(findStream(before, key.stream), policy);
   return (
     (guards.freshProof ? isFreshlySeen(key, its, now) : true) &&
     (guards.acknowledgement ? isAcknowledged(before, key) : true) &&
-    (guards.signature ? hasSigned(before, key) : true)
+    (guards.signature ? hasSigned(before, key, leave) : true)
   );
 }
 
@@ -252,6 +267,7 @@ export function faultOfWithdrawal(
   const its = policyOf(findStream(before, key.stream), policy);
   if (to === 'removed') {
     if (key.state !== 'revoked') return `is ${key.state}`;
+    if (key.handedTo !== undefined) return null;
     return isSeen(key, 'absent') ? null : 'is not proved to be gone';
   }
   if (key.state === 'active') return 'is active';
@@ -260,13 +276,16 @@ export function faultOfWithdrawal(
   return guards.overlap && key.waited < its.overlap ? 'signed mail that is still on its way' : null;
 }
 
-/** Rules 3 and 4: only the record of a key whose end has been decided, and stored, is emptied or taken away. */
+/** Rules 3 and 4: only the record of a key whose end has been decided, and stored, is emptied or taken away; none that was handed over is touched. */
 export function checkWrite(
   before: Snapshot,
   keyId: string,
   record: 'key' | 'revoked' | 'absent',
+  guards: Guards = allGuards,
 ): readonly Violation[] {
   const key = findKey(before, keyId);
+  if (guards.handed && key?.handedTo !== undefined)
+    return [{ rule: 4, keyId, message: `the record of ${key.selector} is ${key.handedTo}'s: it is left alone` }];
   if (record === 'key' || key?.state === 'revoked' || key?.state === 'removed') return NONE;
   return [{ rule: 3, keyId, message: `${nameOf(key, keyId)} must stay in DNS: its end has not been decided` }];
 }

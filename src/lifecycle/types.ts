@@ -33,6 +33,12 @@ export type RecordKind = 'key' | 'revoked' | 'absent';
 export interface DomainView {
   readonly name: string;
   readonly kind: 'mail' | 'shadow';
+  /** The mail domain whose keys a shadow holds: their records stand at that domain. Left out: a shadow of its own, or a mail domain. */
+  readonly shadowOf?: string;
+  /** Shadows of this domain that there are or were: selectors that bear the mark of one are never ours to give. */
+  readonly shadows?: readonly string[];
+  /** Selectors without such a mark that a shadow has all the same: selector → shadow. */
+  readonly reserved?: Readonly<Record<string, string>>;
   readonly createdAt: number;
   /** Grows by one with every change of the active set, and never goes back. */
   readonly generation: number;
@@ -66,6 +72,8 @@ export interface StreamView {
   readonly approvedGeneration: number | null;
   /** Set by a rollback: no rotation starts by itself until an operator rotates or resumes. */
   readonly heldSince: number | null;
+  /** Somebody else signs it (an e-mail service): its keys are watched, and it has neither keys nor signers of ours. */
+  readonly external?: true;
 }
 
 export interface KeyView {
@@ -108,6 +116,19 @@ export interface KeyView {
   readonly compromisedAt: number | null;
   /** Set by a rollback: this key is not to be used again. */
   readonly rejectedAt: number | null;
+  /**
+   * True: an operator (or a copy) wants it at hand. It stays published and is proved, never leaves DNS for being surplus, old or out of
+   * use, and never begins to sign unless it is asked for. False: it was let go again, at `releasedAt`; until then undecided.
+   */
+  readonly kept?: boolean;
+  readonly releasedAt?: number;
+  /** The stream is to sign with this key: it enters as soon as rule 1 allows, counts as what the policy asks for, and is new from then on. */
+  readonly wanted?: { readonly at: number };
+  /** Its record belongs to the same key of that domain by now: it is never written or withdrawn from here. */
+  readonly handedTo?: string;
+  /** Where the pair came from, and where else it is, as `domain/selector`: what becomes known of one is known of all. */
+  readonly copiedFrom?: string;
+  readonly copies?: { readonly count: number; readonly some: readonly string[] };
   readonly privateKeyDestroyedAt: number | null;
   /** Failed attempts to write the record; null after a success. */
   readonly retry: Retry | null;
@@ -138,7 +159,12 @@ export interface SignerView {
    * Somebody changed by hand what it signs with: since when, and what was found. Until a person adopts or restores it the signer
    * counts as one that has acknowledged nothing, and is left as it is.
    */
-  readonly drift?: { readonly at: number; readonly message: string };
+  readonly drift?: {
+    readonly at: number;
+    readonly message: string;
+    /** It was decided to take over what was found: once these keys (ids) sign, the signer is given the keyring with them in it. */
+    readonly adopting?: readonly string[];
+  };
   /** It was decided that what somebody changed there is to be written over; until it acknowledges again. */
   readonly restoring?: true;
   /** Failed deliveries or self-tests; null after a success. */
@@ -215,6 +241,11 @@ export type Step =
   /** (pure) The domain has no key and no record left: it goes. */
   | { readonly kind: 'forget-domain' };
 
+/** What a domain knows of a record that it shares with another key, so that no wait begins anew. */
+export type KnownRecord = Pick<KeyView, 'publishedAt' | 'written' | 'proof' | 'provedSince' | 'waited' | 'retry'> & {
+  readonly state: 'created' | 'published' | 'standby';
+};
+
 /** What became of a step, of a signer's report, or of an operator's command: `apply` folds it into the snapshot. */
 export type Outcome =
   | {
@@ -226,6 +257,22 @@ export type Outcome =
       readonly kind: 'key-imported';
       readonly at: number;
       readonly key: Pick<KeyView, 'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey' | 'ownership'>;
+      /** It is to be at hand and not to sign by itself. */
+      readonly kept?: true;
+    }
+  /**
+   * A pair of another domain (or stream) is to be used here as well. `known` is what is known of its record already, where that is one
+   * and the same: the key then goes on where it was.
+   */
+  | {
+      readonly kind: 'key-copied';
+      readonly at: number;
+      readonly key: Pick<KeyView, 'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey'>;
+      readonly from: string;
+      readonly kept: boolean;
+      readonly known?: KnownRecord;
+      /** The record belongs to that domain: only the pair is held here. */
+      readonly handedTo?: string;
     }
   | {
       readonly kind: 'record-written';
@@ -279,7 +326,14 @@ export type Outcome =
 
 /** What a person (or an API client) asked for. */
 export type OperatorOutcome =
-  | { readonly kind: 'stream-added'; readonly at: number; readonly stream: string; readonly policy: Policy | null }
+  | {
+      readonly kind: 'stream-added';
+      readonly at: number;
+      readonly stream: string;
+      readonly policy: Policy | null;
+      /** Somebody else signs it. */
+      readonly external?: true;
+    }
   | { readonly kind: 'policy-set'; readonly at: number; readonly stream: string; readonly policy: Policy | null }
   | { readonly kind: 'rotation-requested'; readonly at: number; readonly stream: string }
   | { readonly kind: 'rotation-approved'; readonly at: number; readonly stream: string }
@@ -288,6 +342,19 @@ export type OperatorOutcome =
   | { readonly kind: 'resumed'; readonly at: number; readonly stream: string | null }
   | { readonly kind: 'rolled-back'; readonly at: number; readonly stream: string }
   | { readonly kind: 'compromised'; readonly at: number; readonly keyId: string }
+  /** The stream shall sign with this key from now on. */
+  | { readonly kind: 'key-wanted'; readonly at: number; readonly keyId: string }
+  | { readonly kind: 'key-kept'; readonly at: number; readonly keyId: string }
+  | { readonly kind: 'key-released'; readonly at: number; readonly keyId: string }
+  /** A shadow gives the record of a key to its main domain: from now on it never touches it. */
+  | { readonly kind: 'key-handed'; readonly at: number; readonly keyId: string; readonly to: string }
+  /** The pair is at these places too (`domain/selector`). */
+  | { readonly kind: 'copies-made'; readonly at: number; readonly keyId: string; readonly to: readonly string[] }
+  /** A key of somebody else is no longer watched, or has been replaced by its owner. */
+  | { readonly kind: 'key-unwatched'; readonly at: number; readonly keyId: string }
+  | { readonly kind: 'shadow-added'; readonly at: number; readonly shadow: string }
+  /** A shadow is to have this selector, which bears no mark of it. */
+  | { readonly kind: 'selector-reserved'; readonly at: number; readonly selector: string; readonly shadow: string }
   | {
       readonly kind: 'signer-added';
       readonly at: number;
@@ -298,6 +365,13 @@ export type OperatorOutcome =
     }
   /** What somebody changed by hand at the signer is to be put back to what the domain's keyring says. */
   | { readonly kind: 'drift-restored'; readonly at: number; readonly signerId: string }
+  /** What somebody put there is ours now: the signer is left as it is until these keys (ids) sign. */
+  | {
+      readonly kind: 'drift-adopted';
+      readonly at: number;
+      readonly signerId: string;
+      readonly keyIds: readonly string[];
+    }
   | { readonly kind: 'signer-set-aside'; readonly at: number; readonly signerId: string }
   | { readonly kind: 'signer-brought-back'; readonly at: number; readonly signerId: string }
   | { readonly kind: 'signer-removed'; readonly at: number; readonly signerId: string }

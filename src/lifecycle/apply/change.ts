@@ -5,6 +5,15 @@ export function changeKey(snapshot: Snapshot, id: string, change: Partial<KeyVie
   return { ...snapshot, keys: snapshot.keys.map((key) => (key.id === id ? { ...key, ...change } : key)) };
 }
 
+/** The key without some of what it may have. */
+export function dropFromKey<F extends 'kept' | 'releasedAt' | 'wanted'>(
+  key: KeyView,
+  ...fields: readonly F[]
+): KeyView {
+  if (fields.every((field) => key[field] === undefined)) return key;
+  return Object.fromEntries(Object.entries(key).filter(([name]) => !fields.includes(name as F))) as unknown as KeyView;
+}
+
 export function changeStream(snapshot: Snapshot, name: string, change: Partial<StreamView>): Snapshot {
   return {
     ...snapshot,

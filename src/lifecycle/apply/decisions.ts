@@ -3,11 +3,12 @@
  * decision made from an old snapshot is refused; the rules that need a policy and the time are in rules.ts.
  */
 import type { Applied } from '../apply.ts';
-import { findKey, isAbsentEverywhere, isSeen, isSpoiled } from '../facts.ts';
+import { findKey, isAbsentEverywhere, isSeen, isSpoiled, mayEnter } from '../facts.ts';
 import type { Guards } from '../rules.ts';
-import { hasBeenActive, mayEnterFrom, mayMove } from '../transitions.ts';
+import { hasBeenActive, mayMove } from '../transitions.ts';
 import type { KeyView, Outcome, Snapshot } from '../types.ts';
-import { changeKey } from './change.ts';
+import { changeKey, dropFromKey } from './change.ts';
+import { undrifted } from './reports.ts';
 
 type Moved = Extract<Outcome, { kind: 'moved' }>;
 type ActiveChanged = Extract<Outcome, { kind: 'active-changed' }>;
@@ -39,7 +40,8 @@ function move(snapshot: Snapshot, { keyId, to, at }: Moved, guards: Guards): App
         }),
       };
     case 'removed':
-      if (!isSeen(key, 'absent')) return { snapshot, refused: 'wrong-state' };
+      // A record that was handed over is not this key's any more: there is nothing of it to wait for.
+      if (key.handedTo === undefined && !isSeen(key, 'absent')) return { snapshot, refused: 'wrong-state' };
       return { snapshot: changeKey(snapshot, keyId, { state: to, removedAt: at, waited: 0, retry: null }) };
     default:
       return { snapshot, refused: 'wrong-state' };
@@ -52,7 +54,7 @@ function changeActive(snapshot: Snapshot, { enter, leave, at }: ActiveChanged, g
   for (const key of entering) {
     if (key === undefined) return { snapshot, refused: 'unknown-key' };
     if (key.ownership === 'external') return { snapshot, refused: 'not-ours' };
-    if (!mayEnterFrom(key.state) || isSpoiled(key) || !isSeen(key)) return { snapshot, refused: 'wrong-state' };
+    if (!mayEnter(snapshot, key) || isSpoiled(key) || !isSeen(key)) return { snapshot, refused: 'wrong-state' };
     if (snapshot.domain.removingAt !== null) return { snapshot, refused: 'removing' };
   }
   for (const key of leaving) {
@@ -64,7 +66,7 @@ function changeActive(snapshot: Snapshot, { enter, leave, at }: ActiveChanged, g
   if (enter.length + leave.length === 0) return { snapshot, refused: 'already-so' };
   const generation = snapshot.domain.generation + 1;
   return {
-    snapshot: {
+    snapshot: withAdopted({
       ...snapshot,
       domain: { ...snapshot.domain, generation, firstActiveAt: snapshot.domain.firstActiveAt ?? at },
       keys: snapshot.keys.map((key) => {
@@ -72,16 +74,26 @@ function changeActive(snapshot: Snapshot, { enter, leave, at }: ActiveChanged, g
         if (leave.includes(key.id)) return left(key, generation, at);
         return key;
       }),
-    },
+    }),
   };
 }
 
-/** `activatedAt` is kept by a key that comes back: its age counts from its first use. */
+/** Signers whose found keys sign by now are given the keyring that holds them, in place of what stands there. */
+export function withAdopted(snapshot: Snapshot): Snapshot {
+  const isActive = (id: string): boolean => findKey(snapshot, id)?.state === 'active';
+  let next = snapshot;
+  for (const signer of snapshot.signers)
+    if (signer.drift?.adopting?.every(isActive) === true)
+      next = undrifted(next, signer, { acknowledgedGeneration: 0, retry: null, restoring: true });
+  return next;
+}
+
+/** `activatedAt` is kept by a key that comes back, for its age counts from its first use, unless it was asked for: then it counts anew. */
 function entered(key: KeyView, generation: number, at: number): KeyView {
   return {
-    ...key,
+    ...(key.kept === false ? dropFromKey(key, 'kept', 'releasedAt') : key),
     state: 'active',
-    activatedAt: key.activatedAt ?? at,
+    activatedAt: key.wanted === undefined || key.state === 'active' ? (key.activatedAt ?? at) : at,
     retiredAt: null,
     enteredGeneration: generation,
     leftGeneration: null,
@@ -91,7 +103,7 @@ function entered(key: KeyView, generation: number, at: number): KeyView {
 }
 
 function left(key: KeyView, generation: number, at: number): KeyView {
-  return { ...key, state: 'retiring', retiredAt: at, leftGeneration: generation, waited: 0 };
+  return { ...dropFromKey(key, 'wanted'), state: 'retiring', retiredAt: at, leftGeneration: generation, waited: 0 };
 }
 
 /** Another active key of the stream, fit for use and known to be in use, stays. */

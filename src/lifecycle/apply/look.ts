@@ -24,6 +24,8 @@ function lookAtKey(key: KeyView, looked: Looked, last: number | null, wentBack: 
   if (key.proof !== null && (wentBack || key.proof.at > looked.at)) next = { ...next, proof: null };
   if (key.provedSince !== null && key.provedSince > looked.at) next = { ...next, provedSince: looked.at };
   if (key.activatedAt !== null && key.activatedAt > looked.at) next = { ...next, activatedAt: looked.at };
+  if (key.wanted !== undefined && key.wanted.at > looked.at) next = { ...next, wanted: { at: looked.at } };
+  if (key.releasedAt !== undefined && key.releasedAt > looked.at) next = { ...next, releasedAt: looked.at };
   if (key.retiredAt !== null && key.retiredAt > looked.at) next = { ...next, retiredAt: looked.at };
   if (key.revokedAt !== null && key.revokedAt > looked.at) next = { ...next, revokedAt: looked.at };
   const cap = looked.waits[key.id];

@@ -1,23 +1,33 @@
 /** What people asked for. Commands leave marks; what follows from them is the plan's business. */
 import type { Applied } from '../apply.ts';
-import { findKey, findStream, hasDrifted, isSpoiled } from '../facts.ts';
+import { findStream, hasDrifted, isSpoiled } from '../facts.ts';
 import { newSigner, newStream } from '../new-domain.ts';
 import { mayComeBack } from '../rules.ts';
 import type { KeyView, OperatorOutcome, SignerAbilities, SignerView, Snapshot } from '../types.ts';
-import { changeKey, changeSigner, changeStream, dropConditions } from './change.ts';
+import { changeSigner, changeStream, dropConditions, dropFromKey } from './change.ts';
+import { withAdopted } from './decisions.ts';
+import { applyToKey } from './keys.ts';
 import { undrifted } from './reports.ts';
+import { applyShadow } from './shadows.ts';
 
 export function applyOperator(snapshot: Snapshot, outcome: OperatorOutcome): Applied {
   if ('signerId' in outcome) return applyToSigner(snapshot, outcome);
+  if ('keyId' in outcome) return applyToKey(snapshot, outcome);
   switch (outcome.kind) {
     case 'removal-requested':
       if (snapshot.domain.removingAt !== null) return { snapshot, refused: 'already-so' };
       return { snapshot: { ...snapshot, domain: { ...snapshot.domain, removingAt: outcome.at } } };
-    case 'compromised':
-      return compromise(snapshot, outcome.keyId, outcome.at);
     case 'stream-added':
       if (findStream(snapshot, outcome.stream)) return { snapshot, refused: 'already-so' };
-      return { snapshot: { ...snapshot, streams: [...snapshot.streams, newStream(outcome.stream, outcome.policy)] } };
+      return {
+        snapshot: {
+          ...snapshot,
+          streams: [...snapshot.streams, newStream(outcome.stream, outcome.policy, outcome.external)],
+        },
+      };
+    case 'shadow-added':
+    case 'selector-reserved':
+      return applyShadow(snapshot, outcome);
     case 'paused':
     case 'resumed':
       return pauseOrResume(snapshot, outcome);
@@ -38,14 +48,18 @@ function applyToStream(
   switch (outcome.kind) {
     case 'policy-set':
       return { snapshot: changeStream(snapshot, outcome.stream, { policy: outcome.policy }) };
-    case 'rotation-requested':
+    case 'rotation-requested': {
+      // The last word counts: keys that were asked for before make room as well.
+      const unwanted = snapshot.keys.map((key) => (key.stream === outcome.stream ? dropFromKey(key, 'wanted') : key));
+      const keys = unwanted.every((key, i) => key === snapshot.keys[i]) ? snapshot.keys : unwanted;
       return {
-        snapshot: changeStream(snapshot, outcome.stream, {
+        snapshot: changeStream({ ...snapshot, keys }, outcome.stream, {
           rotateRequestedAt: outcome.at,
           rotateRequestedGeneration: generation,
           heldSince: null,
         }),
       };
+    }
     case 'rotation-approved':
       return {
         snapshot: changeStream(snapshot, outcome.stream, { approvedAt: outcome.at, approvedGeneration: generation }),
@@ -72,15 +86,6 @@ function pauseOrResume(snapshot: Snapshot, outcome: Extract<OperatorOutcome, { k
   return { snapshot: changeStream(snapshot, outcome.stream, { pausedAt, ...held }) };
 }
 
-function compromise(snapshot: Snapshot, keyId: string, at: number): Applied {
-  const key = findKey(snapshot, keyId);
-  if (key === undefined) return { snapshot, refused: 'unknown-key' };
-  if (key.ownership === 'external') return { snapshot, refused: 'not-ours' };
-  if (key.compromisedAt !== null) return { snapshot, refused: 'already-so' };
-  if (key.state === 'removed') return { snapshot, refused: 'wrong-state' };
-  return { snapshot: changeKey(snapshot, keyId, { compromisedAt: at }) };
-}
-
 /**
  * Rolls back the last rotation, while one of the keys that it replaces can still come back. The new keys are those that
  * entered after every retiring key did, or, where nothing has left yet, those that entered last; they are rejected, and the
@@ -105,7 +110,7 @@ function rollBack(snapshot: Snapshot, stream: string, at: number): Applied {
   return {
     snapshot: {
       ...changeStream(snapshot, stream, { heldSince: at }),
-      keys: snapshot.keys.map((key) => (ids.has(key.id) ? { ...key, rejectedAt: at } : key)),
+      keys: snapshot.keys.map((key) => (ids.has(key.id) ? { ...dropFromKey(key, 'wanted'), rejectedAt: at } : key)),
     },
   };
 }
@@ -140,6 +145,12 @@ function applyToSigner(snapshot: Snapshot, outcome: Extract<OperatorOutcome, { s
       if (!hasDrifted(signer)) return { snapshot, refused: 'already-so' };
       // What it signs with now is not known: it is given its keyring anew, and every key is tested again.
       return { snapshot: undrifted(snapshot, signer, { acknowledgedGeneration: 0, retry: null, restoring: true }) };
+    case 'drift-adopted': {
+      if (signer.drift === undefined) return { snapshot, refused: 'already-so' };
+      const { at, message } = signer.drift;
+      const adopting = changeSigner(snapshot, signer.id, { drift: { at, message, adopting: outcome.keyIds } });
+      return { snapshot: withAdopted(adopting) };
+    }
     case 'signer-brought-back':
       if (signer.setAsideAt === null) return { snapshot, refused: 'already-so' };
       return { snapshot: changeSigner(snapshot, signer.id, { setAsideAt: null, retry: null }) };

@@ -1,7 +1,8 @@
 /** Reports of the world: what was made, written, seen, loaded and signed. Facts are taken whatever they say. */
 import type { Applied } from '../apply.ts';
-import { findKey, isPipeline } from '../facts.ts';
+import { findKey, isPipeline, isReleased } from '../facts.ts';
 import { newKey } from '../new-domain.ts';
+import { ownerOfSelector } from '../shadow-token.ts';
 import type { Condition, KeyView, Outcome, SignerView, Snapshot } from '../types.ts';
 import { addCondition, changeKey, changeSigner, dropConditions } from './change.ts';
 
@@ -11,6 +12,7 @@ type Report = Extract<
     kind:
       | 'key-created'
       | 'key-imported'
+      | 'key-copied'
       | 'record-written'
       | 'record-not-written'
       | 'proved'
@@ -35,7 +37,15 @@ export function applyReport(snapshot: Snapshot, report: Report): Applied {
     case 'key-created':
       return addKey(snapshot, newKey({ ...report.key, ownership: 'ours', imported: false }, report.at));
     case 'key-imported':
-      return addKey(snapshot, newKey({ ...report.key, imported: true }, report.at));
+      return addKey(
+        snapshot,
+        newKey(
+          { ...report.key, imported: true, ...(report.kept === undefined ? {} : { kept: report.kept }) },
+          report.at,
+        ),
+      );
+    case 'key-copied':
+      return copyKey(snapshot, report);
     case 'acknowledged':
     case 'not-acknowledged':
       return applyToSigner(snapshot, report);
@@ -48,16 +58,42 @@ export function applyReport(snapshot: Snapshot, report: Report): Applied {
 }
 
 /** Making the same key again, or another for a selector that is taken, is harmless: the first one stands. */
-function addKey(snapshot: Snapshot, key: KeyView): Applied {
+function addKey(snapshot: Snapshot, key: KeyView, from?: string): Applied {
   if (snapshot.domain.removingAt !== null) return { snapshot, refused: 'removing' };
   if (snapshot.keys.some((other) => other.id === key.id)) return { snapshot, refused: 'already-so' };
   const before = snapshot.keys.filter((other) => other.selector === key.selector);
-  if (before.some((other) => other.state !== 'removed' || key.slot !== true))
+  const owner = ownerOfSelector(snapshot.domain, key.selector);
+  if (before.some((other) => !mayFollow(other, key)) || (owner !== null && owner !== from))
     return { snapshot, refused: 'selector-taken' };
   if (!snapshot.streams.some((stream) => stream.name === key.stream)) return { snapshot, refused: 'unknown-stream' };
   const earlierTtl = Math.max(0, ...before.map((other) => other.longestTtl ?? 0));
   const added = earlierTtl > 0 ? { ...key, earlierTtl } : key;
   return { snapshot: { ...snapshot, keys: [...snapshot.keys, added] } };
+}
+
+/** A slot is used again after its key's end; somebody else's selector holds what its owner puts there. */
+function mayFollow(before: KeyView, key: KeyView): boolean {
+  if (before.state !== 'removed') return false;
+  return key.slot === true || (before.ownership === 'external' && key.ownership === 'external');
+}
+
+/** The same pair under the same selector is the copy that was asked for: it was interrupted, or is repeated. */
+function copyKey(snapshot: Snapshot, report: Extract<Report, { kind: 'key-copied' }>): Applied {
+  const { key, from, kept, known, handedTo, at } = report;
+  const there = snapshot.keys.find((other) => other.selector === key.selector && other.state !== 'removed');
+  if (there?.publicKey === key.publicKey) return { snapshot, refused: 'already-so' };
+  const made = newKey(
+    {
+      ...key,
+      ownership: 'ours',
+      imported: false,
+      copiedFrom: from,
+      ...(kept ? { kept } : {}),
+      ...(handedTo === undefined ? {} : { handedTo }),
+    },
+    at,
+  );
+  return addKey(snapshot, known === undefined ? made : { ...made, ...known }, from.slice(0, from.indexOf('/')));
 }
 
 function applyToKey(snapshot: Snapshot, report: Extract<Report, { keyId: string }>): Applied {
@@ -118,7 +154,9 @@ function proved(snapshot: Snapshot, key: KeyView, proof: NonNullable<KeyView['pr
     return { snapshot: changeKey(snapshot, key.id, { proof, provedSince, ...ttl }) };
   }
   // In a domain that leaves, the wait of an imported key is for mail that it signed before.
-  const waitsForCache = isPipeline(key) && !(key.imported && snapshot.domain.removingAt !== null);
+  const onItsWay = isPipeline(key) && !(key.imported && (snapshot.domain.removingAt !== null || isReleased(key)));
+  // One that signs, or is kept for later, may enter (again): what resolvers remember of its absence is waited for then.
+  const waitsForCache = onItsWay || key.state === 'active' || (key.state === 'retiring' && key.kept === true);
   const speaksAgainst = proof.verdict !== 'unreachable';
   // A server that was silent has not said that the record of a key in use was away: a rollback may still need that key.
   const keepsStanding = !speaksAgainst && (key.state === 'active' || key.state === 'retiring');

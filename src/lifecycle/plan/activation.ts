@@ -1,13 +1,17 @@
 /** Which keys enter the active set: first keys, successors, and old keys that a rollback brings back. */
-import { isSeen, isSpoiled, signersOf } from '../facts.ts';
+import { isSeen, isSpoiled, isStock, signersOf, signersOfKey } from '../facts.ts';
 import { faultOfEntering, isPastNegativeCaches } from '../rules.ts';
+import { mayEnterFrom } from '../transitions.ts';
 import type { KeyView } from '../types.ts';
+import { passedOver } from './abilities.ts';
 import { type Look, standingSince } from './look.ts';
 import { type Judged, matches, type Need, returning } from './stream.ts';
 
 export function planActivation(look: Look, judged: Judged): void {
   enterImported(look, judged);
+  enterWanted(look, judged);
   bringBack(look, judged);
+  bringForward(look, judged);
   const open = judged.needs.filter((need) => isPermitted(look, judged, need));
   if (open.length === 0) return;
   const choices = open.map((need) => choose(look, judged, need));
@@ -36,7 +40,7 @@ const WHY: Readonly<Record<Need['cause'], string>> = {
 
 /** What may go ahead: emergencies always; planned changes only when nothing and nobody holds them. */
 export function isPermitted(look: Look, judged: Judged, need: Need): boolean {
-  if (signersOf(look.snapshot, judged.stream.name).length === 0) return false;
+  if (signersOf(look.snapshot, judged.stream.name).length === 0 || judged.stream.external === true) return false;
   switch (need.cause) {
     case 'emergency':
       return true;
@@ -63,7 +67,8 @@ export function awaitsApproval(judged: Judged): boolean {
  */
 function enterImported(look: Look, judged: Judged): void {
   for (const key of judged.pipeline) {
-    if (!key.imported || key.state !== 'standby' || isSpoiled(key)) continue;
+    if (!key.imported || key.state !== 'standby' || isSpoiled(key) || key.kept !== undefined) continue;
+    if (key.wanted !== undefined || signersOfKey(look.snapshot, key).length === 0) continue;
     if (!isPermitted(look, judged, { spec: { ...key, count: 1 }, missing: 1, cause: 'first' })) continue;
     if (look.snapshot.domain.kind === 'shadow') continue;
     if (faultOfEntering(look.snapshot, key, look.policy, look.now, look.guards) === null) {
@@ -71,6 +76,37 @@ function enterImported(look: Look, judged: Judged): void {
       look.changeReasons.push('the imported key is proved');
     } else if (isSeen(key)) look.wantProof.add(key.id);
   }
+}
+
+/** A person asked for this key: it enters beside what is there, which then leaves by the rules. Pauses and freezes hold it. */
+function enterWanted(look: Look, judged: Judged): void {
+  for (const key of judged.keys) {
+    if (key.wanted === undefined || !mayEnterFrom(key.state) || isSpoiled(key)) continue;
+    if (signersOfKey(look.snapshot, key).length === 0) continue;
+    if (!isPermitted(look, judged, { spec: { ...key, count: 1 }, missing: 1, cause: 'first' })) continue;
+    if (faultOfEntering(look.snapshot, key, look.policy, look.now, look.guards) === null) {
+      look.enter.push(key.id);
+      look.changeReasons.push('it was asked for');
+    } else if (isSeen(key) || key.proof === null) look.wantProof.add(key.id);
+  }
+}
+
+/**
+ * A signer that takes only so many keys signs with those that are to leave, and has never signed with one that stays: that one enters
+ * again, so that the signer takes it up.
+ */
+function bringForward(look: Look, judged: Judged): void {
+  const held = judged.paused || judged.frozen !== null || judged.stream.heldSince !== null;
+  const isUrgent = [...judged.due.values()].some((due) => due === 'compromised' || due === 'rejected');
+  if ((held && !isUrgent) || judged.keys.some((key) => look.enter.includes(key.id))) return;
+  const staying = judged.active.filter((key) => !judged.due.has(key.id) && !isSpoiled(key)).map(({ id }) => id);
+  const id = passedOver(look.snapshot, judged.stream.name, staying, [...judged.due.keys()]);
+  const key = judged.active.find((each) => each.id === id);
+  if (key === undefined) return;
+  if (faultOfEntering(look.snapshot, key, look.policy, look.now, look.guards) === null) {
+    look.enter.push(key.id);
+    look.changeReasons.push('signers that take few keys are to sign with it');
+  } else if (isSeen(key)) look.wantProof.add(key.id);
 }
 
 /** A rollback: the keys that were replaced come back, whatever is paused or frozen, for a person wanted it so. */
@@ -93,8 +129,10 @@ interface Choice {
 
 /** As many keys as are missing, the first candidates first. */
 function choose(look: Look, judged: Judged, need: Need): Choice {
-  // Imported keys that enter in this very change are in place of others.
-  const ready = judged.pipeline.filter((key) => look.enter.includes(key.id) && matches(key, need.spec));
+  // Imported keys, and those asked for, that enter in this very change are in place of others.
+  const ready = judged.keys.filter(
+    (key) => key.state !== 'active' && look.enter.includes(key.id) && matches(key, need.spec),
+  );
   const stale: KeyView[] = [];
   for (const key of candidatesFor(judged, need)) {
     if (ready.length + stale.length >= need.missing) break;
@@ -104,10 +142,10 @@ function choose(look: Look, judged: Judged, need: Need): Choice {
   return { need, ready, stale };
 }
 
-/** The oldest standby key first. Imported keys come by themselves. */
+/** The oldest standby key first. Imported keys come by themselves, and what somebody keeps only when asked for. */
 function candidatesFor(judged: Judged, need: Need): readonly KeyView[] {
   return judged.pipeline
-    .filter((key) => key.state === 'standby' && !key.imported && matches(key, need.spec) && !isSpoiled(key))
+    .filter((key) => isStock(key) && key.state === 'standby' && matches(key, need.spec))
     .toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
 }
 

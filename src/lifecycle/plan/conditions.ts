@@ -1,8 +1,9 @@
 /** What is not as it should be, in words: what is the matter, and what the reader can do. */
 import { DELIVERY_REASON, SELF_TEST_REASON, WRITE_REASONS } from '../apply/reports.ts';
-import { canSignWith, isSeen, isSpoiled, signersOf } from '../facts.ts';
-import { isHealthy } from '../rules.ts';
+import { chosenBy, isSeen, isSpoiled, signersOf, signersOfKey } from '../facts.ts';
+import { faultOfEntering, isHealthy } from '../rules.ts';
 import type { Condition, KeyView, Subject, Verdict } from '../types.ts';
+import { abilityConditions } from './abilities.ts';
 import { awaitsApproval, isPermitted } from './activation.ts';
 import type { Look } from './look.ts';
 import { desiredRecord } from './records.ts';
@@ -28,6 +29,8 @@ export function planConditions(look: Look, judged: Judged): void {
       message: `A rotation of stream ${stream.name} was rolled back: no other begins by itself until one is asked for or the stream is resumed.`,
     });
   if (look.snapshot.domain.kind === 'shadow' || look.snapshot.domain.removingAt !== null) return;
+  if (stream.external === true) return;
+  for (const condition of abilityConditions(look.snapshot, stream, judged.policy, judged.specs)) look.report(condition);
   if (signersOf(look.snapshot, stream.name).length === 0)
     look.report({
       subject,
@@ -105,8 +108,9 @@ function reportKey(look: Look, judged: Judged, key: KeyView): void {
       subject,
       reason: 'key-compromised',
       severity: 'critical',
-      message: `${key.selector} is compromised and still signs; it leaves as soon as another key signs everywhere.`,
+      message: `${key.selector} is compromised and still signs; it leaves as soon as another key signs everywhere.${sharedWith(key)}`,
     });
+  reportWanted(look, judged, key);
   if (key.state === 'active' && key.algorithm === 'rsa' && key.bits < 2048)
     look.report({
       subject,
@@ -139,8 +143,39 @@ function reportKey(look: Look, judged: Judged, key: KeyView): void {
     });
 }
 
+/** Where else the pair is: what is known of one is known of all. */
+function sharedWith({ copiedFrom, copies }: KeyView): string {
+  const some = [...(copiedFrom === undefined ? [] : [copiedFrom]), ...(copies?.some ?? [])];
+  if (some.length === 0) return '';
+  const more = (copies?.count ?? 0) - (copies?.some.length ?? 0);
+  return ` The same pair is at ${some.join(', ')}${more > 0 ? ` and ${more} more` : ''}: declare it compromised there as well.`;
+}
+
+/** Why a key that was asked for does not sign yet. */
+function reportWanted(look: Look, judged: Judged, key: KeyView): void {
+  if (key.wanted === undefined || key.state === 'active' || look.enter.includes(key.id)) return;
+  const fault = faultOfEntering(look.snapshot, key, look.policy, look.now);
+  const why = judged.paused
+    ? 'it is paused'
+    : judged.frozen !== null
+      ? 'of the freeze'
+      : signersOfKey(look.snapshot, key).length === 0
+        ? 'no signer of the stream can sign with it'
+        : `it ${fault ?? 'waits for a fresh proof'}`;
+  look.report({
+    subject: { kind: 'key', id: key.id },
+    reason: 'key-awaited',
+    severity: 'info',
+    message: `${key.selector} is to sign stream ${key.stream} and does not yet, because ${why}.`,
+  });
+}
+
 function isHealthyReplacement(look: Look, judged: Judged): boolean {
-  return judged.active.some((key) => !judged.due.has(key.id) && isHealthy(look.snapshot, key, look.policy, look.now));
+  return judged.active.some(
+    (key) =>
+      !judged.due.has(key.id) &&
+      isHealthy(look.snapshot, key, look.policy, look.now, look.guards, [...judged.due.keys()]),
+  );
 }
 
 /** Conditions of the domain and its signers, and those that failed steps left and that still hold. */
@@ -208,9 +243,8 @@ function isStillTrue(look: Look, { subject, reason }: Condition): boolean {
   return look.keys.some(
     (key) =>
       key.state === 'active' &&
-      signer.streams.includes(key.stream) &&
-      canSignWith(signer, key.algorithm) &&
-      key.signaturesSeen[signer.id] === undefined,
+      key.signaturesSeen[signer.id] === undefined &&
+      chosenBy(look.snapshot, signer, key.stream).includes(key),
   );
 }
 

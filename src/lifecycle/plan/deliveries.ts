@@ -1,5 +1,5 @@
 /** Keyrings to signers, and test messages from them. */
-import { canSignWith, hasDrifted } from '../facts.ts';
+import { chosenBy, hasDrifted } from '../facts.ts';
 import type { SignerView, Step } from '../types.ts';
 import { growing, quick, retryAt } from '../waits.ts';
 import { type Look, standingSince } from './look.ts';
@@ -32,7 +32,7 @@ function ask(look: Look, signer: SignerView, step: Step): void {
 
 function planSelfTests(look: Look, signer: SignerView): void {
   for (const key of look.keys) {
-    if (key.state !== 'active' || !signer.streams.includes(key.stream) || !canSignWith(signer, key.algorithm)) continue;
+    if (key.state !== 'active' || !chosenBy(look.snapshot, signer, key.stream).includes(key)) continue;
     if (key.signaturesSeen[signer.id] !== undefined || look.leave.includes(key.id)) continue;
     if ((key.enteredGeneration ?? 0) > signer.acknowledgedGeneration) continue;
     ask(look, signer, { kind: 'self-test', signerId: signer.id, keyId: key.id });
@@ -45,9 +45,8 @@ function reportSilence(look: Look, signer: SignerView): void {
   const untried = look.keys.find(
     (key) =>
       key.state === 'active' &&
-      signer.streams.includes(key.stream) &&
-      canSignWith(signer, key.algorithm) &&
-      key.signaturesSeen[signer.id] === undefined,
+      key.signaturesSeen[signer.id] === undefined &&
+      chosenBy(look.snapshot, signer, key.stream).includes(key),
   );
   if (signer.retry !== null || (!isBehind && untried === undefined)) return;
   const changes = look.keys.map((key) =>

@@ -2,13 +2,15 @@
 import { findStream, isPipeline, isSeen, policyOf } from '../facts.ts';
 import type { Policy } from '../policy.ts';
 import type { KeyView, RecordKind } from '../types.ts';
-import { growing, plannedWait, presentWait, quick, waitStep } from '../waits.ts';
+import { growing, plannedWait, presentWait, quick, urgentWait, waitStep } from '../waits.ts';
 import { type Look, standingSince } from './look.ts';
 import { desiredRecord } from './records.ts';
+import { isRegaining } from './waiting.ts';
 
 export function planProofs(look: Look, key: KeyView): void {
   if (key.state === 'removed') return;
-  const expected = key.ownership === 'external' ? 'key' : desiredRecord(look, key);
+  const expected =
+    key.ownership === 'external' || (key.handedTo !== undefined && isPipeline(key)) ? 'key' : desiredRecord(look, key);
   if (expected === null || isBeingWritten(look, key) || !isWorthAsking(key)) return;
   const policy = policyOf(findStream(look.snapshot, key.stream), look.policy);
   const pause = interval(look, key, expected, policy);
@@ -30,7 +32,12 @@ const NEARLY = 0.15;
 /** Before anything was written there is nothing to find; a record set by hand may come at any time after it was asked for. */
 function isWorthAsking(key: KeyView): boolean {
   return (
-    key.ownership === 'external' || key.imported || key.written !== null || key.retry !== null || key.proof !== null
+    key.ownership === 'external' ||
+    key.handedTo !== undefined ||
+    key.imported ||
+    key.written !== null ||
+    key.retry !== null ||
+    key.proof !== null
   );
 }
 
@@ -58,6 +65,7 @@ function interval(look: Look, key: KeyView, expected: RecordKind, policy: Policy
   }
   // A key that somebody else holds must not come back: by an old copy of the zone, or by a write that was long on its way.
   if (state === 'revoked') return key.compromisedAt === null ? Number.POSITIVE_INFINITY : policy.watchEvery;
+  if (isRegaining(key)) return Math.min(policy.watchEvery, waitStep(urgentWait(key)));
   if (isPipeline(key) && key.waited < plannedWait(key, policy))
     return Math.min(policy.watchEvery, waitStep(presentWait(key, policy)));
   return policy.watchEvery;

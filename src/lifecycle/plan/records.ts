@@ -1,11 +1,12 @@
 /** The record that each key should have, and when to write it (again). */
 import {
+  choosersOf,
   countedSigners,
   findStream,
-  hasSigned,
   isAcknowledged,
   isPipeline,
   isSeen,
+  isSpoiled,
   policyOf,
   stoodBeforeUs,
 } from '../facts.ts';
@@ -21,6 +22,7 @@ import { brokenReason } from './retirement.ts';
 /** What should stand at the key's name; null where that is nobody's business any more. */
 export function desiredRecord(look: Look, key: KeyView): RecordKind | null {
   if (key.state === 'removed' || key.ownership === 'external') return null;
+  if (key.handedTo !== undefined && look.guards.handed) return null;
   if (key.state === 'retiring' && !look.guards.decisionFirst && isFreeToGo(look, key)) return 'revoked';
   if (key.state !== 'revoked') return 'key';
   const stream = findStream(look.snapshot, key.stream);
@@ -46,6 +48,10 @@ export function planRecords(look: Look, key: KeyView): void {
     if (key.privateKeyDestroyedAt === null) look.effect({ kind: 'destroy-private-key', keyId: key.id });
     return;
   }
+  if (key.handedTo !== undefined && key.state === 'revoked') {
+    look.decision({ kind: 'move', keyId: key.id, to: 'removed', why: `its record is ${key.handedTo}'s` });
+    return;
+  }
   const record = desiredRecord(look, key);
   if (record === null) return;
   if (key.state === 'revoked' && record === 'absent' && isSeen(key, 'absent')) {
@@ -63,12 +69,14 @@ export function planRecords(look: Look, key: KeyView): void {
 function desiredTtl(look: Look, key: KeyView, policy: Policy): number {
   if (isPipeline(key) || key.state === 'revoked') return policy.ttlAhead;
   if (key.state === 'retiring') {
+    if (key.kept === true && !isSpoiled(key)) return policy.ttl;
     // The old TTL must have run out in caches when the revocation comes.
     const ahead = Math.max(policy.ttl * 2000, policy.overlap / 10);
     return policy.overlap - key.waited <= ahead || key.compromisedAt !== null ? policy.ttlAhead : policy.ttl;
   }
   if (key.compromisedAt !== null || key.rejectedAt !== null) return policy.ttlAhead;
-  const settled = isAcknowledged(look.snapshot, key) && hasSigned(look.snapshot, key);
+  const isTried = choosersOf(look.snapshot, key).every((signer) => key.signaturesSeen[signer.id] !== undefined);
+  const settled = isAcknowledged(look.snapshot, key) && isTried;
   return settled && countedSigners(look.snapshot).length > 0 ? policy.ttl : policy.ttlAhead;
 }
 

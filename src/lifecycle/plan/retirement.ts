@@ -14,11 +14,22 @@ export function planRetirement(look: Look, judged: Judged): void {
 
 function planLeaving(look: Look, judged: Judged): void {
   if (judged.due.size === 0) return;
+  const all = judged.active.filter((key) => {
+    const due = judged.due.get(key.id);
+    return due !== undefined && mayGo(look, judged, key, due);
+  });
   const leaving: string[] = [];
-  const urgentLast = judged.active.toSorted((a, b) => Number(isSpoiled(a)) - Number(isSpoiled(b)));
+  const ids = all.map(({ id }) => id);
+  // Together, where that may be: what a signer that takes only so many signs with afterwards depends on all that leave.
+  if (all.length > 1 && checkLeaving(look.snapshot, ids, look.policy, look.now, look.guards).length === 0) {
+    for (const key of all) look.changeReasons.push(LEAVES[judged.due.get(key.id) ?? 'surplus']);
+    look.leave.push(...ids);
+    return;
+  }
+  const urgentLast = all.toSorted((a, b) => Number(isSpoiled(a)) - Number(isSpoiled(b)));
   for (const key of urgentLast) {
     const due = judged.due.get(key.id);
-    if (due === undefined || !mayGo(look, judged, key, due)) continue;
+    if (due === undefined) continue;
     if (checkLeaving(look.snapshot, [...leaving, key.id], look.policy, look.now, look.guards).length === 0) {
       leaving.push(key.id);
       look.changeReasons.push(LEAVES[due]);
@@ -34,6 +45,7 @@ const LEAVES: Readonly<Record<Due, string>> = {
   rejected: 'the rejected key has a successor',
   broken: 'the key without a record has a successor',
   policy: 'the policy no longer asks for it',
+  unsigned: 'no signer can sign with its kind any more',
   requested: 'its successor signs everywhere',
   age: 'its successor signs everywhere',
   surplus: 'the policy asks for fewer keys',
@@ -53,16 +65,23 @@ function mayGo(look: Look, judged: Judged, key: KeyView, due: Due): boolean {
  * has given that up.
  */
 function isReplaced(look: Look, judged: Judged, key: KeyView): boolean {
-  const own = judged.policy.keys.filter((spec) => spec.algorithm === key.algorithm && spec.count > 0);
-  const specs = own.length > 0 ? own : judged.policy.keys;
+  const own = judged.specs.filter((spec) => spec.algorithm === key.algorithm && spec.count > 0);
+  const specs = own.length > 0 ? own : judged.specs;
   return specs.every((spec) => isUpToStrength(look, judged, spec));
 }
 
 function isUpToStrength(look: Look, judged: Judged, spec: KeySpec): boolean {
   const fit = judged.active.filter((key) => matches(key, spec) && !judged.due.has(key.id));
-  const established = fit.filter((key) => isHealthy(look.snapshot, key, look.policy, look.now, look.guards));
+  const established = fit.filter((key) =>
+    isHealthy(look.snapshot, key, look.policy, look.now, look.guards, dueIds(judged)),
+  );
   if (established.length < spec.count) for (const key of fit) wantFresh(look, judged, key);
   return established.length >= spec.count;
+}
+
+/** What a key is judged by that stays when the due ones have gone: a signer that takes only so many signs with others then. */
+function dueIds(judged: Judged): readonly string[] {
+  return [...judged.due.keys()];
 }
 
 function askForFreshProofs(look: Look, judged: Judged, leaver: KeyView): void {
@@ -72,7 +91,7 @@ function askForFreshProofs(look: Look, judged: Judged, leaver: KeyView): void {
 /** Signers first, proof last: a proof taken before they are done would be stale when it is needed. */
 function wantFresh(look: Look, judged: Judged, key: KeyView): void {
   const loaded = !look.guards.acknowledgement || isAcknowledged(look.snapshot, key);
-  const settled = loaded && hasSigned(look.snapshot, key);
+  const settled = loaded && hasSigned(look.snapshot, key, dueIds(judged));
   if (settled && isSeen(key) && !isFreshlySeen(key, judged.policy, look.now)) look.wantProof.add(key.id);
 }
 
@@ -91,6 +110,8 @@ export function brokenReason(key: KeyView): string {
 function planRevocation(look: Look, judged: Judged): void {
   for (const key of judged.keys) {
     if (key.state !== 'retiring') continue;
+    // What somebody keeps, or has asked for, stays for as long as it is fit for use.
+    if (!isSpoiled(key) && (key.kept === true || key.wanted !== undefined)) continue;
     // The key that a rollback still has to bring back stays, however long that takes.
     if (key.compromisedAt === null && (judged.paused || judged.frozen !== null || returning(judged).includes(key)))
       continue;

@@ -1,6 +1,7 @@
 /** Keys in waiting: made ahead, published, proved and aged, so that a successor is there when one is needed. */
-import { isSeen, isSpoiled } from '../facts.ts';
+import { isReleased, isSeen, isSignable, isSpoiled, isStock } from '../facts.ts';
 import type { KeySpec } from '../policy.ts';
+import { faultOfWithdrawal } from '../rules.ts';
 import { mayMove } from '../transitions.ts';
 import type { KeyView, Subject } from '../types.ts';
 import { plannedWait, quick, urgentWait } from '../waits.ts';
@@ -12,7 +13,7 @@ export function planStandby(look: Look, judged: Judged): void {
   if (look.snapshot.domain.removingAt !== null) return;
   for (const key of judged.pipeline) planProgress(look, judged, key);
   dropSpoiled(look, judged);
-  for (const spec of judged.policy.keys) keepStocked(look, judged, spec);
+  if (judged.stream.external !== true) for (const spec of judged.specs) keepStocked(look, judged, spec);
 }
 
 /** created → published once the record is written or seen, published → standby once it has been seen for long enough. */
@@ -36,6 +37,7 @@ function planProgress(look: Look, judged: Judged, key: KeyView): void {
 
 /** The policy's lead, unless the stream signs with nothing that can be relied upon: then as fast as rule 1 allows. */
 function requiredWait(judged: Judged, key: KeyView): number {
+  if (key.wanted !== undefined) return urgentWait(key);
   const urgent =
     !judged.active.some((active) => !isSpoiled(active)) ||
     judged.needs.some((need) => need.cause === 'emergency' || need.cause === 'failover');
@@ -43,7 +45,7 @@ function requiredWait(judged: Judged, key: KeyView): number {
 }
 
 function keepStocked(look: Look, judged: Judged, spec: KeySpec): void {
-  const have = judged.pipeline.filter((key) => matches(key, spec) && !isSpoiled(key) && !key.imported);
+  const have = judged.pipeline.filter((key) => isStock(key) && matches(key, spec));
   const wanted = wantedOf(look, judged, spec);
   const need = judged.needs.find((n) => n.spec === spec);
   const mayMake = !judged.paused || need?.cause === 'emergency';
@@ -96,9 +98,10 @@ function wantedOf(look: Look, judged: Judged, spec: KeySpec): number {
   return Math.max(policy.standby, missing, dueSoon(look, judged, spec));
 }
 
-/** Imported keys enter by themselves; a first key need not be made beside them. */
+/** Imported keys, and those asked for, enter by themselves; a first key need not be made beside them. */
 function importedOf(judged: Judged, spec: KeySpec): number {
-  return judged.pipeline.filter((key) => key.imported && matches(key, spec) && !isSpoiled(key)).length;
+  const isComing = (key: KeyView): boolean => key.wanted !== undefined || (key.imported && key.kept === undefined);
+  return judged.pipeline.filter((key) => isComing(key) && matches(key, spec) && !isSpoiled(key)).length;
 }
 
 /** Active keys whose turn comes within the time that a new key needs to become standby. */
@@ -114,14 +117,23 @@ function dueSoon(look: Look, judged: Judged, spec: KeySpec): number {
   return soon;
 }
 
-/** Keys that must not or can no longer be used: compromised ones, and kinds that the policy has given up. They never signed. */
+/** Keys that must not or can no longer be used: compromised ones, kinds that the policy has given up, and what was kept and is let go. */
 function dropSpoiled(look: Look, judged: Judged): void {
   for (const key of judged.pipeline) {
     if (isSpoiled(key)) drop(look, key, 'it was compromised before its first use');
-    else if (key.imported) continue;
+    else if (isReleased(key)) letGo(look, judged, key);
+    else if (key.imported || key.kept === true || key.wanted !== undefined) continue;
     else if (!judged.policy.keys.some((spec) => spec.count > 0 && matches(key, spec)) && !isBlocked(judged))
       drop(look, key, 'the policy has no use for its kind');
+    else if (!isSignable(look.snapshot, judged.stream.name, key.algorithm) && !isBlocked(judged))
+      drop(look, key, 'no signer can sign with its kind');
   }
+}
+
+/** One that signed elsewhere before it was taken over waits for the mail on its way. */
+function letGo(look: Look, judged: Judged, key: KeyView): void {
+  if (isBlocked(judged) || faultOfWithdrawal(look.snapshot, key, 'revoked', look.policy, look.guards) !== null) return;
+  drop(look, key, 'it is no longer kept');
 }
 
 function drop(look: Look, key: KeyView, why: string): void {

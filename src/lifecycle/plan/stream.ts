@@ -1,14 +1,15 @@
 /** What a stream should be and is: which of its active keys are due and why, what is missing, and what stands in the way. */
-import { isPipeline, isSpoiled, policyOf, spread } from '../facts.ts';
+import { isPipeline, isSignable, isSpoiled, policyOf, spread } from '../facts.ts';
 import { type Frozen, frozenAt } from '../freeze.ts';
 import type { KeySpec, Policy } from '../policy.ts';
 import { mayComeBack } from '../rules.ts';
 import type { KeyView, StreamView } from '../types.ts';
 import { clamp } from '../waits.ts';
+import { specsFor } from './abilities.ts';
 import type { Look } from './look.ts';
 
 /** Why an active key is to be replaced. `surplus` keys go without a successor. */
-export type Due = 'compromised' | 'rejected' | 'broken' | 'policy' | 'requested' | 'age' | 'surplus';
+export type Due = 'compromised' | 'rejected' | 'broken' | 'policy' | 'unsigned' | 'requested' | 'age' | 'surplus';
 
 /** How a key kind stands: how many fresh keys are missing, and the most pressing reason. */
 export interface Need {
@@ -20,6 +21,8 @@ export interface Need {
 export interface Judged {
   readonly stream: StreamView;
   readonly policy: Policy;
+  /** What the policy asks for, as far as the signers of the stream can sign with it; in the policy's order. */
+  readonly specs: readonly KeySpec[];
   /** Our keys of the stream that are not closed. */
   readonly keys: readonly KeyView[];
   readonly active: readonly KeyView[];
@@ -34,22 +37,25 @@ export function judge(look: Look, stream: StreamView): Judged {
   const policy = policyOf(stream, look.policy);
   const keys = look.keys.filter((key) => key.stream === stream.name && key.ownership === 'ours');
   const active = keys.filter((key) => key.state === 'active');
-  const due = dueKeys(look, stream, policy, active);
+  const specs = specsFor(look.snapshot, stream, policy);
+  const due = dueKeys(look, stream, policy, specs, active);
   return {
     stream,
     policy,
+    specs,
     keys,
     active,
     pipeline: keys.filter(isPipeline),
     due,
-    needs: needsOf(look, policy, active, due),
+    needs: needsOf(look, stream, specs, active, due),
     paused: look.snapshot.domain.pausedAt !== null || stream.pausedAt !== null,
     frozen: frozenAt(policy, look.now),
   };
 }
 
+/** The key is of this kind, or was asked for in place of one: its length is then its own. */
 export function matches(key: KeyView, spec: KeySpec): boolean {
-  return key.algorithm === spec.algorithm && key.bits === spec.bits;
+  return key.algorithm === spec.algorithm && (key.bits === spec.bits || key.wanted !== undefined);
 }
 
 /** Proof says that the record is not what it must be (and not merely that nobody answered). */
@@ -59,13 +65,23 @@ export function isBroken(key: KeyView): boolean {
   return verdict === 'missing' || verdict === 'mismatched' || verdict === 'revoked' || verdict === 'several';
 }
 
-/** When a key's turn comes by age: its activation, the policy's period, and a spread that is its own. */
+/** When a key's turn comes by age: its activation (or when it was asked for), the policy's period, and a spread that is its own. */
 export function dueAt(key: KeyView, policy: Policy): number {
   const share = clamp(policy.jitter, 0, 0.5) * spread(key.id);
-  return (key.activatedAt ?? Number.POSITIVE_INFINITY) + policy.rotateEvery * (1 + share);
+  return usedSince(key) + policy.rotateEvery * (1 + share);
 }
 
-function dueKeys(look: Look, stream: StreamView, policy: Policy, active: readonly KeyView[]): ReadonlyMap<string, Due> {
+function usedSince({ activatedAt, wanted }: KeyView): number {
+  return activatedAt === null ? Number.POSITIVE_INFINITY : Math.max(activatedAt, wanted?.at ?? activatedAt);
+}
+
+function dueKeys(
+  look: Look,
+  stream: StreamView,
+  policy: Policy,
+  specs: readonly KeySpec[],
+  active: readonly KeyView[],
+): ReadonlyMap<string, Due> {
   const due = new Map<string, Due>();
   const asked = stream.rotateRequestedGeneration;
   const aged = active.some((key) => look.now >= dueAt(key, policy));
@@ -75,15 +91,22 @@ function dueKeys(look: Look, stream: StreamView, policy: Policy, active: readonl
     if (key.compromisedAt !== null) due.set(key.id, 'compromised');
     else if (key.rejectedAt !== null) due.set(key.id, 'rejected');
     else if (isBroken(key)) due.set(key.id, 'broken');
-    else if (!policy.keys.some((spec) => spec.count > 0 && matches(key, spec))) due.set(key.id, 'policy');
+    else if (!isSignable(look.snapshot, stream.name, key.algorithm)) due.set(key.id, 'unsigned');
+    else if (key.wanted === undefined && !policy.keys.some((spec) => spec.count > 0 && matches(key, spec)))
+      due.set(key.id, 'policy');
     else if (asked !== null && (key.enteredGeneration ?? 0) <= asked) due.set(key.id, 'requested');
-    else if (aged && look.now >= (key.activatedAt ?? look.now) + together) due.set(key.id, 'age');
+    else if (aged && look.now >= Math.min(usedSince(key), look.now) + together) due.set(key.id, 'age');
     if (!due.has(key.id)) look.again(dueAt(key, policy));
   }
-  for (const spec of policy.keys) {
+  for (const spec of specs) {
+    // A kind that no counted signer signs with is not missed either, and not given up: a signer may be back.
+    if (spec.count === 0) continue;
     const fit = active.filter((key) => matches(key, spec) && !due.has(key.id));
     const oldestFirst = fit.toSorted(
-      (a, b) => Number(b.imported) - Number(a.imported) || (a.enteredGeneration ?? 0) - (b.enteredGeneration ?? 0),
+      (a, b) =>
+        Number(a.wanted !== undefined) - Number(b.wanted !== undefined) ||
+        Number(b.imported) - Number(a.imported) ||
+        (a.enteredGeneration ?? 0) - (b.enteredGeneration ?? 0),
     );
     for (const key of oldestFirst.slice(0, Math.max(0, fit.length - spec.count))) due.set(key.id, 'surplus');
   }
@@ -92,13 +115,15 @@ function dueKeys(look: Look, stream: StreamView, policy: Policy, active: readonl
 
 function needsOf(
   look: Look,
-  policy: Policy,
+  stream: StreamView,
+  specs: readonly KeySpec[],
   active: readonly KeyView[],
   due: ReadonlyMap<string, Due>,
 ): readonly Need[] {
   if (look.snapshot.domain.kind === 'shadow' || look.snapshot.domain.removingAt !== null) return [];
+  if (stream.external === true) return [];
   const needs: Need[] = [];
-  for (const spec of policy.keys) {
+  for (const spec of specs) {
     const fit = active.filter((key) => matches(key, spec) && !due.has(key.id)).length;
     const missing = spec.count - fit;
     if (missing > 0) needs.push({ spec, missing, cause: causeOf(spec, active, due) });
