@@ -38,7 +38,10 @@ export function serveCommand({ terminal, stop }: CommandContext): Command {
       await running.stop();
       log.info('stopped');
     } catch (error) {
-      if (error instanceof server.InstanceTaken) throw new CommandFailure(exitCodes.unreachable, error.message);
+      if (error instanceof Error && error.name === 'InstanceTaken')
+        throw new CommandFailure(exitCodes.unreachable, error.message);
+      if (error instanceof Error && error.name === 'StoreOlder')
+        throw new CommandFailure(exitCodes.wrong, error.message);
       if (error instanceof Error && ['ConfigError', 'StoreError'].includes(error.name)) throw error;
       // What is left are sockets that cannot be opened; the error names the address.
       throw new CommandFailure(exitCodes.unreachable, error instanceof Error ? error.message : String(error), {

@@ -29,6 +29,8 @@ export interface LookContext {
   /** How long the effects of one round may take, milliseconds. */
   readonly effectTimeout: number;
   readonly leaseMs: number;
+  /** False while this process must leave the world alone: another may act in its place. */
+  readonly mayAct?: () => boolean;
   /** Told of each commit, for whoever follows the domain (the demo, later the user interface). */
   readonly onCommit?: (snapshot: Snapshot) => void;
 }
@@ -114,6 +116,7 @@ function performAll(effects: readonly Effect[], domain: StoredDomain, context: L
   return Promise.all(
     effects.map((effect) =>
       context.limit(async () => {
+        if (context.mayAct?.() === false) return noResults;
         const violations = checkStep(domain.snapshot, effect, domain.policy, context.clock.now());
         if (violations.length > 0) {
           const rules = violations.map((violation) => violation.message);

@@ -3,6 +3,7 @@
 import type { Expected } from '../dns/lookup/judge.ts';
 import { summarize } from '../dns/lookup/proof.ts';
 import type { Clock } from '../lifecycle/clock.ts';
+import { recordDomain } from '../lifecycle/facts.ts';
 import type { KeyView, Outcome, RecordKind, Step } from '../lifecycle/types.ts';
 import type { NewProof } from '../store/proofs.ts';
 import type { NewSecret, Store, StoredDomain } from '../store/store.ts';
@@ -57,7 +58,7 @@ export async function perform(
   const outcomes = (...list: Outcome[]): Results => ({ ...noResults, outcomes: list });
   switch (effect.kind) {
     case 'create-key':
-      return createKey(effect, domain, performer);
+      return createKey(effect, domain, performer, signal);
     case 'write-record':
       return outcomes(await writeRecord(effect, domain, performer, signal));
     case 'prove':
@@ -77,8 +78,14 @@ async function createKey(
   step: Extract<Effect, { kind: 'create-key' }>,
   { snapshot }: StoredDomain,
   { world, clock }: Performer,
+  signal: AbortSignal,
 ): Promise<Results> {
   const { kind: _, ...named } = step;
+  const standing = step.slot === true ? null : await forgotten(named.selector, snapshot, world, signal);
+  if (standing !== null) {
+    const key = { ...named, id: world.newKeyId(), publicKey: standing, ownership: 'external' as const };
+    return { ...noResults, outcomes: [{ kind: 'key-imported', at: clock.now(), key }] };
+  }
   const { publicKey, secret } =
     (await madeAtSigner(named, snapshot, world.signers)) ?? (await world.keyPair(named.algorithm, named.bits));
   const id = world.newKeyId();
@@ -89,6 +96,21 @@ async function createKey(
   };
 }
 
+/**
+ * The public key of a record at the selector which the store has forgotten; null for none. The selector is then not used: resolvers may
+ * remember that record, and signatures may be on their way that need it.
+ */
+async function forgotten(
+  selector: string,
+  { domain }: StoredDomain['snapshot'],
+  world: World,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const record = await world.standsAt?.(recordName(selector, recordDomain(domain)), signal);
+  if (record === undefined || record === null) return null;
+  return /(?:^|;)\s*p=([^;]*)/.exec(record)?.[1]?.replace(/\s/g, '') ?? '';
+}
+
 async function writeRecord(
   step: Extract<Effect, { kind: 'write-record' }>,
   domain: StoredDomain,
@@ -96,7 +118,7 @@ async function writeRecord(
   signal: AbortSignal,
 ): Promise<Outcome> {
   const key = keyOf(domain, step.keyId);
-  const publisher = world.publisherOf(domain.snapshot.domain.name);
+  const publisher = world.publisherOf(recordDomain(domain.snapshot.domain));
   const value = world.recordText(key, step.record);
   const ttl = Math.max(step.ttl, publisher.capabilities.minimumTtl);
   const failed = (reason: 'waiting' | 'conflict' | 'refused' | 'failed', message: string): Outcome => ({
@@ -109,7 +131,7 @@ async function writeRecord(
   try {
     const result = await publisher.apply(
       {
-        name: recordName(key.selector, domain.snapshot.domain.name),
+        name: recordName(key.selector, recordDomain(domain.snapshot.domain)),
         desired: value === null ? null : { value, ttl },
         ours: await ourValues(key, domain, world, store),
       },
@@ -159,7 +181,7 @@ async function prove(
   const key = keyOf(domain, step.keyId);
   const value = world.recordText(key, step.expected);
   const proof = await world.prove(
-    recordName(key.selector, domain.snapshot.domain.name),
+    recordName(key.selector, recordDomain(domain.snapshot.domain)),
     expectedRecord(key, step.expected, value),
     signal,
   );

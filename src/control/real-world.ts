@@ -1,7 +1,7 @@
 /** The world as it is: DNS, publishers, signers and key pairs, put together from the configuration. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createProver } from '../dns/lookup/prove.ts';
+import { createProver, type Prover } from '../dns/lookup/prove.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
@@ -27,12 +27,15 @@ export function createWorld(
     signers,
     bindings,
     dns,
+    restored = false,
   }: {
     store: Store;
     clock: Clock;
     signers: ReadonlyMap<string, Signer>;
     bindings: readonly Binding[];
     dns: DnsRole | null;
+    /** The store was put back from a backup once: see {@link World.standsAt}. */
+    restored?: boolean;
   },
 ): World {
   const { mode, resolvers, zones, builtin, timeout } = config.proof;
@@ -64,5 +67,15 @@ export function createWorld(
     keyPair: keyPairs.take,
     newKeyId: randomUUID,
     recordText,
+    ...(restored ? { standsAt: (name, signal) => standingAt(prover, name, signal) } : {}),
   };
+}
+
+/** What the name's servers serve there and not (as a wildcard does) at any name beside it. */
+async function standingAt(prover: Prover, name: string, signal: AbortSignal): Promise<string | null> {
+  const beside = `keyturn-${randomUUID().slice(0, 8)}${name.slice(name.indexOf('.'))}`;
+  const [here, there] = await Promise.all([name, beside].map((each) => prover.look(each, { signal })));
+  const values = (look: typeof here) => new Set(look?.answers.flatMap((answer) => answer.values));
+  const everywhere = values(there);
+  return [...values(here)].find((value) => !everywhere.has(value)) ?? null;
 }

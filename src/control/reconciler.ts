@@ -17,9 +17,14 @@ export interface ReconcilerOptions {
   readonly concurrency: number;
   /** The longest sleep, milliseconds: other processes' changes are noticed within it. */
   readonly interval: number;
+  /** Asked before each claim; while it says no, nothing is claimed. */
+  readonly mayWork?: () => boolean;
 }
 
-export function startReconciler(context: LookContext, { owner, concurrency, interval }: ReconcilerOptions): Reconciler {
+export function startReconciler(
+  context: LookContext,
+  { owner, concurrency, interval, mayWork = () => true }: ReconcilerOptions,
+): Reconciler {
   const { store, clock, log, leaseMs } = context;
   const running = new Set<Promise<void>>();
   const counts = { looks: 0, failures: 0 };
@@ -65,11 +70,11 @@ export function startReconciler(context: LookContext, { owner, concurrency, inte
     while (!stopping) {
       let wait = interval;
       try {
-        const free = concurrency - running.size;
+        const free = mayWork() ? concurrency - running.size : 0;
         const now = clock.now();
         const claims = free > 0 ? await store.claimDue({ now, limit: free, owner, leaseMs }) : [];
         claims.forEach(begin);
-        const next = running.size < concurrency ? await store.nextDueAt() : null;
+        const next = free > 0 && running.size < concurrency ? await store.nextDueAt() : null;
         // What was due already and could not be claimed is leased: its holder gives it back, or the lease ends.
         if (next !== null && next > now) wait = Math.max(5, Math.min(interval, next - clock.now()));
       } catch (error) {

@@ -10,7 +10,7 @@ import type { LoadedConfig } from './config/load.ts';
 import { type DnsRole, startDnsRole } from './dns-role.ts';
 import { createDriftWatch } from './drift.ts';
 import type { Actor } from './events.ts';
-import { lockInstance } from './instance-lock.ts';
+import { type Guard, startGuard } from './guard.ts';
 import { createKeyPairSource } from './key-pairs.ts';
 import { followKeyrings } from './keyring-follower.ts';
 import { createLimit } from './limit.ts';
@@ -25,6 +25,7 @@ import { collectSignatures, type SignatureCollector } from './signature-collecto
 import { createSignatureLedger } from './signature-ledger.ts';
 import { bindingsOf, createSigners } from './signers.ts';
 import { createWallClockWatch } from './wall-clock-watch.ts';
+import { wasRestored } from './witness.ts';
 
 export interface ServerOptions {
   readonly loaded: LoadedConfig;
@@ -47,18 +48,13 @@ export interface RunningServer extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Another process runs under this instance's name on the same data. */
-export class InstanceTaken extends Error {
-  override readonly name = 'InstanceTaken';
-}
-
 const effectTimeout = 30_000;
 /** How long a look is given to hand a keyring over before this process's follower does it, milliseconds. */
 const patienceWithLooks = 3000;
 /** Steps that touch the world at once, for each domain that may be looked at, over all domains. */
 const effectsPerLook = 4;
 
-/** @throws InstanceTaken, ConfigError, StoreError, or an Error naming a socket that cannot be opened; nothing is left open then. */
+/** @throws InstanceTaken, StoreOlder, ConfigError, StoreError, or an Error naming a socket that cannot be opened; nothing is left open then. */
 export async function startServer({ loaded, env, clock, log, onCommit }: ServerOptions): Promise<RunningServer> {
   const { config, dataFolder } = loaded;
   const actor: Actor = { name: 'keyturn', source: 'serve' };
@@ -69,16 +65,10 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
   try {
     const store = await openStore(loaded, { env, clock, actor });
     closers.push(() => store.close());
-    const lock = lockInstance(dataFolder, config.instance);
-    if (lock === null) {
-      throw new InstanceTaken(
-        `another process runs as "${config.instance}" on ${dataFolder}: stop it, or give this one another name with \`instance:\``,
-      );
-    }
-    closers.push(() => lock.release());
-    // The name is ours alone now: what it still holds, a process held that died.
+    let reconciler: Reconciler | null = null;
+    const guard = await startGuard(loaded, { store, clock, log, onTakeover: () => reconciler?.nudge() });
+    closers.push(() => guard.stop());
     const owner = config.instance;
-    await store.releaseOwner(owner);
 
     const dns = config.roles.dns && config.dns.zones.length > 0 ? await startDns(loaded, store, clock, log) : null;
     if (dns !== null) closers.push(() => dns.stop());
@@ -99,12 +89,13 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
     }
     const ledger = createSignatureLedger();
     const collect = collectSignatures({ signers, ledger, store, clock, looks: config.roles.reconcile });
-    const reconciler = config.roles.reconcile
+    reconciler = config.roles.reconcile
       ? startReconciler(
           {
             store,
-            world: createWorld(loaded, { store, clock, signers, bindings, dns }),
+            world: createWorld(loaded, { store, clock, signers, bindings, dns, restored: await wasRestored(store) }),
             clock,
+            mayAct: guard.mayAct,
             ledger: {
               ...ledger,
               of(domain) {
@@ -118,13 +109,19 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
             leaseMs: config.reconcile.lease,
             ...(onCommit === undefined ? {} : { onCommit }),
           },
-          { owner, concurrency: config.reconcile.concurrency, interval: config.reconcile.interval },
+          {
+            owner,
+            concurrency: config.reconcile.concurrency,
+            interval: config.reconcile.interval,
+            mayWork: guard.mayAct,
+          },
         )
       : null;
     closers.push(
-      ...background({ loaded, store, clock, log, dns, signers, restoring: listed.restoring, bindings, collect }),
+      ...background({ loaded, store, clock, log, dns, signers, restoring: listed.restoring, bindings, collect, guard }),
     );
-    if (reconciler !== null) closers.push(() => reconciler.stop());
+    const looks = reconciler;
+    if (looks !== null) closers.push(() => looks.stop());
     const agents = await startAgentsRole(loaded, { store, clock, log, env, bindings });
     if (agents !== null) closers.push(() => agents.stop());
     log.info('ready', {
@@ -167,25 +164,46 @@ function background(context: {
   restoring: ReadonlySet<string>;
   bindings: readonly Binding[];
   collect: SignatureCollector;
+  guard: Guard;
 }): Array<() => Promise<void>> {
-  const { store, clock, log, dns, signers, restoring, bindings, collect } = context;
+  const { store, clock, log, dns, signers, restoring, bindings, collect, guard } = context;
   const { reconcile, roles } = context.loaded.config;
   const failed = (what: string) => (error: unknown) => log.error(what, { error: errorText(error) });
   const every = (milliseconds: number, what: string, task: (signal: AbortSignal) => Promise<unknown>) =>
     startRepeating(milliseconds, task, failed(what));
-  const closers = [every(1000, 'signatures-not-collected', () => collect.tick())];
-  if (dns !== null) closers.push(every(reconcile.interval, 'zones-not-refreshed', () => dns.refresh()));
+  const whenTrusted =
+    (task: (signal: AbortSignal) => Promise<unknown>, may: () => boolean = guard.isTrusted) =>
+    async (signal: AbortSignal) =>
+      may() ? task(signal) : undefined;
+  const closers = [
+    every(
+      1000,
+      'signatures-not-collected',
+      whenTrusted(() => collect.tick()),
+    ),
+  ];
+  if (dns !== null)
+    closers.push(
+      every(
+        reconcile.interval,
+        'zones-not-refreshed',
+        whenTrusted(() => dns.refresh()),
+      ),
+    );
   // Where this process looks at domains itself, little is left for the followers.
   const patience = roles.reconcile ? patienceWithLooks : 0;
   for (const signer of signers.values()) {
     const binding = bindings.find(({ signerId }) => signerId === signer.id);
     if (binding === undefined) continue;
     const follow = followKeyrings(signer, { store, clock, log, binding, patience });
-    closers.push(every(reconcile.interval, 'keyrings-not-followed', follow));
+    // The milter is nobody's but this process's: it takes what is newer even while the name may be another's.
+    const may = signer.kind === 'milter' ? guard.isTrusted : guard.mayAct;
+    closers.push(every(reconcile.interval, 'keyrings-not-followed', whenTrusted(follow, may)));
   }
   if ([...signers.values()].some(({ inspect }) => inspect !== undefined)) {
     const inspect = createDriftWatch({ signers, restoring, store, clock, log });
-    closers.push(startRepeating(reconcile.inspectEvery, inspect, failed('signers-not-inspected'), 2000));
+    const inspectIfMay = whenTrusted(inspect, guard.mayAct);
+    closers.push(startRepeating(reconcile.inspectEvery, inspectIfMay, failed('signers-not-inspected'), 2000));
   }
   if (roles.reconcile && reconcile.keysAhead > 0) {
     const { refill } = createKeyPairSource(store, clock, reconcile.keysAhead);
@@ -196,7 +214,7 @@ function background(context: {
   closers.push(
     every(1000, 'clock-not-watched', async () => {
       const jump = jumped();
-      if (jump === null) return;
+      if (jump === null || !guard.isTrusted()) return;
       log.warn('clock-jumped', {
         milliseconds: Math.round(jump.by),
         advice:

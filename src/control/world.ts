@@ -26,6 +26,11 @@ export interface World {
   newKeyId(): string;
   /** The text of the key's record; null for no record. */
   recordText(key: Pick<KeyView, 'algorithm' | 'publicKey'>, kind: RecordKind): string | null;
+  /**
+   * A record that stands at the name already; null for none. Left out where nothing can stand there that the store does not know: only one
+   * that was put back from a backup has forgotten selectors.
+   */
+  standsAt?(name: string, signal: AbortSignal): Promise<string | null>;
 }
 
 /** Where a key's record stands (RFC 6376 section 3.6.2.1). */

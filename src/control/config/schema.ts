@@ -217,6 +217,11 @@ export const configSchema = z.strictObject({
   data: z.string().min(1).optional(),
   /** File of the key-encryption key; by default `kek` in the data folder. KEYTURN_KEK in the environment goes first. */
   kekFile: z.string().min(1).optional(),
+  /**
+   * A folder that no restore of the data folder touches: what was seen of the journal is noted there too, so that a data folder put
+   * back as a whole from an old backup is noticed.
+   */
+  witness: z.string().min(1).optional(),
   /** Name of this instance's own signer; two instances with a milter need two names. */
   instance: name.default('milter'),
   roles,
