@@ -1,0 +1,65 @@
+/** Key files: written once under a name of their own, checked by what they hold, removed when nothing needs them. */
+import { dirname } from 'node:path';
+import { draftOf, makeFolder, readWhole, removeFile, systemTrouble, writeWhole } from './atomic.ts';
+import type { SigningKey } from './domain-plan.ts';
+import { encodeKey, fingerprintOfContent, type PlacedKey } from './keys.ts';
+import type { Layout } from './layout.ts';
+
+export type KeyFileState =
+  | { readonly kind: 'right' }
+  | { readonly kind: 'missing' }
+  /** Something else lies there. */
+  | { readonly kind: 'other'; readonly message: string }
+  | { readonly kind: 'unreadable'; readonly message: string };
+
+export async function checkKeyFile({ file, fingerprint, selector, domain }: PlacedKey): Promise<KeyFileState> {
+  let content: Buffer | null;
+  try {
+    content = await readWhole(file);
+  } catch (error) {
+    return { kind: 'unreadable', message: `${file} cannot be read: ${systemTrouble(error)}.` };
+  }
+  if (content === null) return { kind: 'missing' };
+  const found = fingerprintOfContent(content);
+  content.fill(0);
+  if (found === fingerprint) return { kind: 'right' };
+  const what = found === null ? 'something that is no key' : 'another key';
+  return { kind: 'other', message: `${file} holds ${what} than the one of ${selector}._domainkey.${domain}.` };
+}
+
+export type WriteResult =
+  | { readonly kind: 'written' }
+  | { readonly kind: 'failed' | 'drifted'; readonly message: string };
+
+/** Writes what is not there yet. A file with something else in it is left alone, unless it may be put in place of. */
+export async function writeKeyFile(
+  key: SigningKey,
+  { keyFile }: Layout,
+  { replace }: { readonly replace: boolean },
+): Promise<WriteResult> {
+  const there = await checkKeyFile(key);
+  if (there.kind === 'right') return { kind: 'written' };
+  if (there.kind === 'unreadable') return { kind: 'failed', message: there.message };
+  if (there.kind === 'other' && !replace) return { kind: 'drifted', message: there.message };
+  try {
+    const { mode } = keyFile.attributes;
+    // Who may read the key may walk down to it.
+    const walk = mode | ((mode & 0o444) >> 2);
+    await makeFolder(dirname(key.file), { ...keyFile.attributes, mode: walk });
+    const content = encodeKey(key.source.privateKey, keyFile.format);
+    try {
+      await writeWhole(key.file, content, keyFile.attributes);
+    } finally {
+      content.fill(0);
+    }
+    return { kind: 'written' };
+  } catch (error) {
+    return { kind: 'failed', message: `The key file ${key.file} cannot be written: ${systemTrouble(error)}.` };
+  }
+}
+
+/** Removes a key file, and what a crash may have left of its writing. */
+export async function removeKeyFile({ file }: Pick<PlacedKey, 'file'>): Promise<void> {
+  await removeFile(draftOf(file));
+  await removeFile(file);
+}
