@@ -26,6 +26,8 @@ export interface Place {
 
 export interface Kind {
   readonly name: 'SQLite' | 'MariaDB';
+  /** How many of `runs` random runs this kind is worth: a question to MariaDB costs more than the whole run on SQLite. */
+  runs(runs: number): number;
   /** A store of its own, with nothing in it. */
   open(options?: OpenForTest): Promise<Store>;
   /** A new, empty database. */
@@ -48,6 +50,7 @@ export function sharedMariadb(): Promise<Mariadb> {
 
 const sqlite: Kind = {
   name: 'SQLite',
+  runs: (runs) => runs,
   open: ({ keks = temporaryKeks(), clock = systemClock, ...rest } = {}) =>
     openStore({ path: ':memory:', keks, clock, ...rest }),
   async place() {
@@ -75,6 +78,7 @@ const sqlite: Kind = {
 
 const mysql: Kind = {
   name: 'MariaDB',
+  runs: (runs) => Math.ceil(runs / 8),
   open: async (options = {}) => (await mysql.place()).open(options),
   async place() {
     const server = await sharedMariadb();
