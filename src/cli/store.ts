@@ -1,6 +1,7 @@
 /** `keyturn store`: the database, its journal's head, and the keys that seal it. */
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { acceptRestoreCommand } from './accept-restore.ts';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
 import { printJson } from './output.ts';
@@ -90,6 +91,7 @@ export function storeCommand(context: CommandContext): Command {
       'Earlier keys may go from the key file (or from KEYTURN_KEK_OLD) once every server runs with the new one; backups of before still need them.\n',
     );
   });
+  command.addCommand(acceptRestoreCommand(context));
   return command;
 }
 
