@@ -70,21 +70,24 @@ function nameOf(algorithm: KeyAlgorithm): KeyringKey['algorithm'] {
  * domains send nothing for long. What cannot be parsed throws then, and the message that wanted to be signed is put off.
  */
 export function toUnparsedKeyring(stored: StoredKeyring): Keyring {
-  return keyringOf(stored, (key, pkcs8) => {
-    // A copy of its own: what the store gives may lie in a larger buffer, which must not live as long.
-    let source: Uint8Array | KeyObject = new Uint8Array(pkcs8);
-    return {
-      ...key,
-      get privateKey() {
-        if (source instanceof Uint8Array) {
-          const parsed = parse(source);
-          source.fill(0);
-          source = parsed;
-        }
-        return source;
-      },
-    };
-  });
+  return keyringOf(stored, unparsedKey);
+}
+
+/** A key that is parsed when it is first used. */
+export function unparsedKey(key: Omit<KeyringKey, 'privateKey'>, pkcs8: Uint8Array): KeyringKey {
+  // A copy of its own: what it was read from may be a larger buffer, which must not live as long.
+  let source: Uint8Array | KeyObject = new Uint8Array(pkcs8);
+  return {
+    ...key,
+    get privateKey() {
+      if (source instanceof Uint8Array) {
+        const parsed = parse(source);
+        source.fill(0);
+        source = parsed;
+      }
+      return source;
+    },
+  };
 }
 
 function keyringOf(

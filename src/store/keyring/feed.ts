@@ -55,11 +55,16 @@ export interface FeedDamage {
 
 export type FeedRecord = FeedKeyring | FeedRemoval;
 
-export type FeedTest =
-  | { readonly kind: 'signed'; readonly at: number }
-  | { readonly kind: 'failed'; readonly at: number; readonly message: string };
+/** A test message of one key. `entered` is the key's: a selector may be used again by a later one. */
+export type FeedTest = { readonly at: number; readonly entered: number } & (
+  | { readonly kind: 'signed' }
+  | { readonly kind: 'failed'; readonly message: string }
+);
 
-/** What a follower says of one domain: everything that it knows at the time, so that a later report replaces an earlier one whole. */
+/**
+ * What a follower says of one domain: everything that it knows at the time, so that a later report replaces an earlier one whole. Times are
+ * epoch milliseconds of the clock of whoever holds the report: the feed translates them, for clocks differ.
+ */
 export interface FeedReport {
   readonly domain: string;
   readonly born: number;

@@ -27,6 +27,12 @@ export type SealedContent =
   | Omit<FeedKeyring, 'domain' | 'sealed'>
   | { readonly kind: 'removed'; readonly born: number; readonly generation: number };
 
+/** What is sealed of a record. */
+export function contentOf(record: FeedRecord): SealedContent {
+  const { domain: _, sealed: __, ...content } = record;
+  return content;
+}
+
 export interface RecordHead {
   readonly kind: 'keyring' | 'removed';
   readonly born: number;
