@@ -174,14 +174,15 @@ async function ownSelectors(context: CommandContext, command: Command, domain: s
     import('../control/config/load.ts'),
     import('node:fs'),
   ]);
-  const { dataFolder, kekFile } = loadConfig(globals(command).config, {
+  const { config, dataFolder, kekFile } = loadConfig(globals(command).config, {
     env: context.terminal.env,
     workingFolder: process.cwd(),
   });
   const file = `${dataFolder}/keyturn.sqlite`;
-  if (!existsSync(file) || (!existsSync(kekFile) && context.terminal.env.KEYTURN_KEK === undefined)) return [];
+  const elsewhere = config.store.url !== undefined;
+  if ((!elsewhere && !existsSync(file)) || (!existsSync(kekFile) && context.terminal.env.KEYTURN_KEK === undefined)) return [];
   try {
-    accessSync(file, constants.R_OK | constants.W_OK);
+    if (!elsewhere) accessSync(file, constants.R_OK | constants.W_OK);
     if (existsSync(kekFile)) accessSync(kekFile, constants.R_OK);
   } catch {
     return [];

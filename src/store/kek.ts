@@ -60,8 +60,8 @@ export function loadKeks(source: KekSource): Keks {
 function refuse(file: string): never {
   throw new StoreError(
     'bad-kek',
-    `The key file ${file} is gone, but the store that it opens is there.`,
-    'Bring the file back from your backup, or set KEYTURN_KEK; without the key, the private keys in the store cannot be opened.',
+    `There is no key file ${file}, but the store that it opens is there.`,
+    'Bring the file back from your backup, copy it from a machine that shares this database, or set KEYTURN_KEK; without the key, the private keys in the store cannot be opened.',
   );
 }
 

@@ -15,6 +15,7 @@ import {
 import { agentsSchema } from './agent-schema.ts';
 import { policySchema } from './policy-schema.ts';
 import { signers, signs } from './signer-schema.ts';
+import { store } from './store-schema.ts';
 
 const roles = z
   .strictObject({
@@ -217,6 +218,8 @@ export const configSchema = z.strictObject({
   data: z.string().min(1).optional(),
   /** File of the key-encryption key; by default `kek` in the data folder. KEYTURN_KEK in the environment goes first. */
   kekFile: z.string().min(1).optional(),
+  /** The database: a file in the data folder, or MySQL. */
+  store: store.prefault({}),
   /**
    * A folder that no restore of the data folder touches: what was seen of the journal is noted there too, so that a data folder put
    * back as a whole from an old backup is noticed.
