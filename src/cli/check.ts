@@ -180,7 +180,8 @@ async function ownSelectors(context: CommandContext, command: Command, domain: s
   });
   const file = `${dataFolder}/keyturn.sqlite`;
   const elsewhere = config.store.url !== undefined;
-  if ((!elsewhere && !existsSync(file)) || (!existsSync(kekFile) && context.terminal.env.KEYTURN_KEK === undefined)) return [];
+  if ((!elsewhere && !existsSync(file)) || (!existsSync(kekFile) && context.terminal.env.KEYTURN_KEK === undefined))
+    return [];
   try {
     if (!elsewhere) accessSync(file, constants.R_OK | constants.W_OK);
     if (existsSync(kekFile)) accessSync(kekFile, constants.R_OK);
