@@ -1,7 +1,19 @@
 /** Every kind of signer that `signers:` in `keyturn.yaml` may name. The built-in milter has a section of its own. */
 import { agentKind } from './agent.ts';
+import { eximKind } from './exim/kind.ts';
+import { filesKind } from './files/kind.ts';
 import type { SignerKind } from './kind.ts';
 import { mailcowApiKind } from './mailcow-api/kind.ts';
+import { opendkimKind } from './opendkim/kind.ts';
 import { rspamdVault } from './rspamd-vault/kind.ts';
+import { sesKind } from './ses/kind.ts';
 
-export const signerKinds: readonly SignerKind[] = [agentKind, mailcowApiKind, rspamdVault];
+export const signerKinds: readonly SignerKind[] = [
+  agentKind,
+  eximKind,
+  filesKind,
+  mailcowApiKind,
+  opendkimKind,
+  rspamdVault,
+  sesKind,
+];

@@ -4,7 +4,7 @@ import { formatDuration } from '../../settings/durations.ts';
 import { formatKeySpec } from './policy-schema.ts';
 
 /** Settings that hold a secret where they hold a text; where they name a file or a variable that is shown. */
-const secrets = new Set(['secret', 'password', 'token', 'apiKey', 'secretAccessKey']);
+const secrets = new Set(['secret', 'password', 'token', 'apiKey', 'secretAccessKey', 'sessionToken']);
 
 /** The same tree with every secret replaced. */
 export function withoutSecrets(tree: unknown): unknown {

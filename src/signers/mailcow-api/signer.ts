@@ -6,12 +6,12 @@ import { createPrivateKey } from 'node:crypto';
 import { publicKeyData } from '../../dkim/key-pair.ts';
 import type { Keyring } from '../keyring.ts';
 import type { SignerDependencies } from '../kind.ts';
+import { isOurs, type Wanted, wantedKey } from '../one-key.ts';
 import type { Delivery, FoundKey, Inspection, MadeKey, SelfTest, Signer } from '../signer.ts';
+import { createTurns } from '../turns.ts';
 import type { MailcowClient, MailcowKey } from './client.ts';
 import { createMemory, type Remembered } from './memory.ts';
 import { createShadows, type ShadowSettings, type Shadows } from './shadows.ts';
-import { createTurns } from './turns.ts';
-import { isOurs, type Wanted, wantedKey } from './wanted.ts';
 
 export interface MailcowSignerOptions {
   readonly client: MailcowClient;
@@ -70,7 +70,7 @@ export function createMailcowSigner(
     try {
       const before = memory.get(domain);
       if (before.generation > generation) return { kind: 'acknowledged', generation: before.generation };
-      const wanted = wantedKey(keyring);
+      const wanted = wantedKey(keyring, 'mailcow');
       if (wanted.kind === 'refused') return { kind: 'failed', message: wanted.message };
       if (wanted.kind === 'nothing-yet') return { kind: 'acknowledged', generation };
       checkSelector(wanted.selector, domain);
@@ -157,7 +157,7 @@ export function createMailcowSigner(
 
   async function inspect(keyring: Keyring): Promise<Inspection> {
     const { domain } = keyring;
-    const wanted = wantedKey(keyring);
+    const wanted = wantedKey(keyring, 'mailcow');
     if (wanted.kind === 'refused') return { kind: 'unknown', message: wanted.message };
     if (wanted.kind === 'nothing-yet') return { kind: 'as-delivered' };
     let present: MailcowKey | null;

@@ -1,15 +1,13 @@
-/** Which key of a keyring mailcow is to sign with, and which keys count as ours there. */
+/** For signers that sign a domain with one key, whatever the stream: which key that is, and which keys count as ours there. */
 import type { KeyObject } from 'node:crypto';
-import { publicKeyData } from '../../dkim/key-pair.ts';
-import type { Keyring } from '../keyring.ts';
-import type { MailcowKey } from './client.ts';
-import type { Remembered } from './memory.ts';
+import { publicKeyData } from '../dkim/key-pair.ts';
+import type { Keyring } from './keyring.ts';
 
 export interface Wanted {
   readonly kind: 'key';
   readonly selector: string;
   readonly publicKey: string;
-  /** Null where mailcow alone has it. */
+  /** Null where the signer alone has it. */
   readonly privateKey: KeyObject | null;
 }
 
@@ -18,8 +16,8 @@ export type WantedKey =
   | { readonly kind: 'nothing-yet' }
   | { readonly kind: 'refused'; readonly message: string };
 
-/** The key that entered last: mailcow signs with one. */
-export function wantedKey(keyring: Keyring): WantedKey {
+/** The RSA key that entered last. `who` is how messages call the signer. */
+export function wantedKey(keyring: Keyring, who: string): WantedKey {
   const { domain, mustSign, streams, held = {} } = keyring;
   const names = new Set([...Object.keys(streams), ...Object.keys(held)]);
   const filled = [...names].flatMap((name) => {
@@ -30,11 +28,11 @@ export function wantedKey(keyring: Keyring): WantedKey {
   if (second !== undefined)
     return {
       kind: 'refused',
-      message: `mailcow signs all mail of ${domain} with one key, and is to sign the streams ${filled.map(({ name }) => name).join(' and ')}: let it sign one of them (signs.streams).`,
+      message: `${who} signs all mail of ${domain} with one key, and is to sign the streams ${filled.map(({ name }) => name).join(' and ')}: let it sign one of them (signs.streams).`,
     };
   if (only !== undefined) return { kind: 'key', ...only.latest.key() };
   if (!mustSign) return { kind: 'nothing-yet' };
-  return { kind: 'refused', message: `${domain} has no active key for mailcow: what signs there is left as it is.` };
+  return { kind: 'refused', message: `${domain} has no active RSA key for ${who}: what signs there is left as it is.` };
 }
 
 function* candidates({ streams, held = {} }: Keyring, name: string) {
@@ -52,7 +50,11 @@ function* candidates({ streams, held = {} }: Keyring, name: string) {
  * What was put in place last is ours, and so is a key that signs or has just left: a crash may have come between the copying and the
  * note of it. Anything else was put there by somebody, even an old key of ours.
  */
-export function isOurs(present: MailcowKey, { streams, held = {}, others = [] }: Keyring, before: Remembered): boolean {
+export function isOurs(
+  present: { readonly selector: string; readonly publicKey: string },
+  { streams, held = {}, others = [] }: Keyring,
+  before: { readonly selector: string | null; readonly publicKey: string | null },
+): boolean {
   const { selector, publicKey } = present;
   if (before.selector === selector && before.publicKey === publicKey) return true;
   const signs = [

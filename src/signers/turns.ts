@@ -1,5 +1,5 @@
 /** One thing at a time for each domain; and a domain for which something failed is left in peace for a while. */
-import type { Clock } from '../../lifecycle/clock.ts';
+import type { Clock } from '../lifecycle/clock.ts';
 
 const firstPause = 5000;
 const longestPause = 300_000;
