@@ -65,7 +65,7 @@ export function layoutOf(given: z.output<typeof settings>, dependencies: SignerD
     senderOf: senderOf(given.senders, (domain, stream) =>
       stream === 'default' || given.test === undefined ? `postmaster@${domain}` : null,
     ),
-    atMost: null,
+    abilities: { algorithms: ['rsa', 'ed25519'], atMost: null },
     patience: given.test?.timeout ?? 0,
     async locate(domain, tables): Promise<readonly Located[]> {
       const used = (await tables.all(signingTable))

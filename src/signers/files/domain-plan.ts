@@ -33,7 +33,7 @@ export function planDomain(keyring: Keyring, entry: Entry | undefined, layout: L
   const { domain, generation } = keyring;
   const signing = new Map<string, readonly SigningKey[]>();
   for (const [stream, keys] of Object.entries(keyring.streams)) {
-    const latest = latestKeys(keys, layout.atMost);
+    const latest = latestKeys(keys, layout.abilities.atMost);
     if (latest.length > 0)
       signing.set(
         stream,

@@ -1,5 +1,6 @@
 /** Any program that reads its keys from files: paths, lines and the way it is told are templates of the settings. */
 import { z } from 'zod';
+import type { SignerAbilities } from '../../lifecycle/types.ts';
 import { defineSignerKind, type SignerDependencies } from '../kind.ts';
 import { keyNames, pathNames } from './keys.ts';
 import type { Layout } from './layout.ts';
@@ -71,9 +72,13 @@ export const filesKind = defineSignerKind({
   kind: 'files',
   settings,
   reach: 'instance',
-  abilities: ({ algorithms, atMost = null }) => ({ algorithms, atMost }),
+  abilities: abilitiesOf,
   create: (given, dependencies) => createFilesSigner(layoutOf(given, dependencies), dependencies),
 });
+
+function abilitiesOf({ algorithms, atMost }: Settings): SignerAbilities {
+  return { algorithms, atMost: atMost ?? null };
+}
 
 /** @throws Error where the settings cannot work together. */
 export function layoutOf(given: Settings, dependencies: SignerDependencies): Layout {
@@ -110,7 +115,7 @@ export function layoutOf(given: Settings, dependencies: SignerDependencies): Lay
       const needsNone = stream === 'default' || given.test === undefined;
       return senderOf(given.senders, () => (needsNone ? `postmaster@${domain}` : null))(domain, stream);
     },
-    atMost: given.atMost ?? null,
+    abilities: abilitiesOf(given),
     patience: given.test?.timeout ?? 0,
   };
 }

@@ -1,4 +1,5 @@
 /** What a kind of signer that reads files is made of: where keys lie, which tables name them, how it is told and tested. */
+import type { SignerAbilities } from '../../lifecycle/types.ts';
 import type { FileAttributes } from './atomic.ts';
 import type { Located } from './find.ts';
 import type { KeyFormat } from './keys.ts';
@@ -25,8 +26,7 @@ export interface Layout {
   readonly probe: Probe | null;
   /** The author of a stream's test message; null where the stream cannot be told apart from others. */
   senderOf(domain: string, stream: string): string | null;
-  /** With how many keys it signs at most. */
-  readonly atMost: number | null;
+  readonly abilities: SignerAbilities;
   /** How long the program may take to sign with new keys after it was told, milliseconds. */
   readonly patience: number;
   /** The keys that the tables name for a domain, whoever wrote them. Left out: only ours are known. */

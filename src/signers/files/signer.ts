@@ -323,6 +323,7 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
   return {
     id,
     kind: layout.kind,
+    abilities: layout.abilities,
     async deliver(keyring) {
       let delivery: Delivery = { kind: 'failed', message: `${id} is being closed.` };
       let answered = false;

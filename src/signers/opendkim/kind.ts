@@ -30,11 +30,13 @@ const settings = z.strictObject({
     .default({}),
 });
 
+const abilities = { algorithms: ['rsa'], atMost: 2 } as const;
+
 export const opendkimKind = defineSignerKind({
   kind: 'opendkim',
   settings,
   reach: 'instance',
-  abilities: () => ({ algorithms: ['rsa'], atMost: 2 }),
+  abilities: () => abilities,
   create: (given, dependencies) => createFilesSigner(layoutOf(given, dependencies), dependencies),
 });
 
@@ -74,7 +76,7 @@ export function layoutOf(given: z.output<typeof settings>, dependencies: SignerD
     probe: probeOf(given.test, dependencies),
     senderOf: (domain, stream) =>
       patternsOf(stream)[0]?.replaceAll('{domain}', domain).replaceAll('*', 'keyturn-test') ?? null,
-    atMost: 2,
+    abilities,
     patience: given.test.timeout,
     locate: (domain, tables) => locateIn(domain, tables, { keyTable, signingTable }),
   };
