@@ -45,14 +45,23 @@ export interface ListedSigners {
   close(): Promise<void>;
 }
 
-/** Makes the listed signers. @throws ConfigError naming the signer that cannot work. */
+/**
+ * Makes the listed signers, or the one with the id `only`: others may hold sockets of a running server.
+ * @throws ConfigError naming the signer that cannot work.
+ */
 export async function createSigners(
   { config, dataFolder, file }: LoadedConfig,
   {
     env,
     clock,
     log,
-  }: { readonly env: Readonly<Record<string, string | undefined>>; readonly clock: Clock; readonly log: Log },
+    only,
+  }: {
+    readonly env: Readonly<Record<string, string | undefined>>;
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly only?: string;
+  },
 ): Promise<ListedSigners> {
   const signers = new Map<string, Signer>();
   const restoring = new Set<string>();
@@ -67,6 +76,7 @@ export async function createSigners(
       const kind = kindOf(settings);
       if (kind.reach === 'remote') continue;
       const id = idOf(settings, kind, config.instance);
+      if (only !== undefined && id !== only) continue;
       const folder = join(dataFolder, 'signers', id);
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       const made = await kind.create(settings, {

@@ -280,6 +280,10 @@ export type Outcome =
       readonly keyId: string;
       readonly record: RecordKind;
       readonly ttl: number;
+      /** For the journal: the text that stands there now (null for none), by which publisher it was written, and why. */
+      readonly value?: string | null;
+      readonly publisher?: string;
+      readonly why?: string;
     }
   /** The write did not happen (or nobody knows): the reason goes into a condition. `waiting` is for a person who must set it by hand. */
   | {
@@ -290,12 +294,21 @@ export type Outcome =
       readonly message: string;
     }
   | { readonly kind: 'proved'; readonly keyId: string; readonly proof: ProofSummary }
-  | { readonly kind: 'moved'; readonly at: number; readonly keyId: string; readonly to: KeyState }
+  | {
+      readonly kind: 'moved';
+      readonly at: number;
+      readonly keyId: string;
+      readonly to: KeyState;
+      /** For the journal. */
+      readonly why?: string;
+    }
   | {
       readonly kind: 'active-changed';
       readonly at: number;
       readonly enter: readonly string[];
       readonly leave: readonly string[];
+      /** For the journal. */
+      readonly why?: string;
     }
   | { readonly kind: 'acknowledged'; readonly at: number; readonly signerId: string; readonly generation: number }
   | { readonly kind: 'not-acknowledged'; readonly at: number; readonly signerId: string; readonly message: string }
