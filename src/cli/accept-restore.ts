@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
-import { refused } from './exit.ts';
+import { exitCodes, refused } from './exit.ts';
 import { printJson } from './output.ts';
 import { openSession } from './session.ts';
 
@@ -10,7 +10,7 @@ import { openSession } from './session.ts';
 const shown = 20;
 
 export function acceptRestoreCommand(context: CommandContext): Command {
-  const { terminal } = context;
+  const { terminal, exit } = context;
   const command = new Command('accept-restore')
     .description(
       'Go on with a store that was put back from an old backup: every key is looked for in DNS, those whose records are gone are given up and replaced, and every signer is given its keyrings anew.',
@@ -79,10 +79,12 @@ export function acceptRestoreCommand(context: CommandContext): Command {
           'The store is accepted: start the servers. Domains that were added since the backup have to be added again, and those that were removed, removed.\n',
         );
     }
-    if (!report.accepted && !dryRun)
-      throw refused(
-        'the store is not accepted yet: see to the name servers of the domains that could not be asked about and repeat, or give their keys up with --give-up-silent',
+    if (report.accepted || dryRun) return;
+    if (!json)
+      terminal.err(
+        'The store is not accepted yet: see to the name servers of the domains that could not be asked about and repeat, or give their keys up with --give-up-silent.\n',
       );
+    exit(exitCodes.wrong);
   });
   return command;
 }

@@ -108,14 +108,17 @@ async function acceptDomain(
       [
         ...found.map(({ key, proof }): Outcome => ({ kind: 'proved', keyId: key.id, proof: summarize(proof) })),
         ...gone.map(({ id }): Outcome => ({ kind: 'compromised', at: now, keyId: id })),
-        // No rule would let the last key of a stream go; but one that nobody can verify is none.
-        ...leaving(gone, now),
       ],
       actor,
     );
-    const after = raised(folded.snapshot, raise);
-    const entered = { generation: after.domain.generation };
+    const after = raised(folded.snapshot, raise, new Set(gone.map(({ id }) => id)), now);
+    const { generation } = after.domain;
     const event = { actor: actor.name, source: actor.source, domain: name, at: now };
+    const leave = gone.filter(({ state }) => state === 'active').map(({ selector }) => selector);
+    const change =
+      leave.length > 0
+        ? { ...event, kind: 'active-changed', details: { enter: [], leave, generation } }
+        : { ...event, kind: 'generation-raised', details: { generation } };
     const result = dryRun
       ? null
       : await store.commit(
@@ -123,7 +126,7 @@ async function acceptDomain(
           {
             before: snapshot,
             after,
-            events: [...folded.events, { ...event, kind: 'generation-raised', details: entered }],
+            events: [...folded.events, change],
             nextLookAt: now,
             proofs: found.map(({ key, proof }) => {
               const { at, expected, verdict } = proof;
@@ -157,21 +160,19 @@ function isSilent({ verdict }: Proof): boolean {
   return verdict === 'unreachable' || verdict === 'bogus';
 }
 
-function leaving(gone: readonly KeyView[], at: number): Outcome[] {
-  const leave = gone.filter(({ state }) => state === 'active').map(({ id }) => id);
-  return leave.length === 0 ? [] : [{ kind: 'active-changed', at, enter: [], leave }];
-}
-
 /**
  * The domain with a generation above every one that a signer may have, as if all its keys had entered, or left, just now: what signers
- * acknowledged to the old store says nothing of what they have by now.
+ * acknowledged to the old store says nothing of what they have by now. Keys that are given up leave, even a stream's last: no rule
+ * lets that one go, but one that nobody can verify is none.
  */
-function raised(snapshot: Snapshot, by: number): Snapshot {
+function raised(snapshot: Snapshot, by: number, gone: ReadonlySet<string>, at: number): Snapshot {
   const generation = snapshot.domain.generation + by;
   return {
     ...snapshot,
     domain: { ...snapshot.domain, generation },
     keys: snapshot.keys.map((key) => {
+      if (key.state === 'active' && gone.has(key.id))
+        return { ...key, state: 'retiring', retiredAt: at, leftGeneration: generation, waited: 0 };
       if (key.state === 'active') return { ...key, enteredGeneration: generation, signaturesSeen: {} };
       if (key.state === 'retiring') return { ...key, leftGeneration: generation, waited: 0 };
       return key;
