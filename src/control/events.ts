@@ -83,6 +83,9 @@ export function outcomeEvents(before: Snapshot, after: Snapshot, outcome: Outcom
           enter: outcome.enter.map(selectorOf),
           leave: outcome.leave.map(selectorOf),
           generation: after.domain.generation,
+          // A slot's selector names many keys, one after the other.
+          keys: [...outcome.enter, ...outcome.leave],
+          ...(outcome.why === undefined ? {} : { why: outcome.why }),
         }),
       ];
     default: {

@@ -173,8 +173,8 @@ function decide(
     }
     const outcome: Outcome =
       step.kind === 'move'
-        ? { kind: 'moved', at: now, keyId: step.keyId, to: step.to }
-        : { kind: 'active-changed', at: now, enter: step.enter, leave: step.leave };
+        ? { kind: 'moved', at: now, keyId: step.keyId, to: step.to, why: step.why }
+        : { kind: 'active-changed', at: now, enter: step.enter, leave: step.leave, why: step.why };
     const next = fold(current.snapshot, [outcome], actor);
     if (next.refused.length === 0) taken++;
     current = { ...next, events: [...current.events, ...next.events] };

@@ -139,7 +139,16 @@ async function writeRecord(
     );
     switch (result.kind) {
       case 'done':
-        return { kind: 'record-written', at: clock.now(), keyId: key.id, record: step.record, ttl: step.ttl };
+        return {
+          kind: 'record-written',
+          at: clock.now(),
+          keyId: key.id,
+          record: step.record,
+          ttl: step.ttl,
+          value,
+          publisher: publisher.name,
+          why: step.why,
+        };
       case 'waiting':
         return failed('waiting', waitingFor(result.instructions));
       default:
