@@ -4,6 +4,7 @@ import { sql } from 'kysely';
 import type { Clock } from '../lifecycle/clock.ts';
 import type { Snapshot } from '../lifecycle/types.ts';
 import { changedColumns, writeChildren } from './children.ts';
+import { keepFormerKeys } from './history.ts';
 import { canonicalJson, type Json } from './json.ts';
 import { heldBy, looksAt, released, soonest } from './leases.ts';
 import { saveProofs } from './proofs.ts';
@@ -44,7 +45,7 @@ export async function addDomain(writer: Writer, secrets: Secrets, clock: Clock, 
       })
       .execute();
     const empty: Snapshot = { ...snapshot, streams: [], keys: [], signers: [], conditions: [] };
-    await writeChildren(trx, empty, snapshot);
+    await writeChildren(trx, empty, snapshot, clock.now());
     await secrets.save(batch, snapshot, domain.secrets ?? []);
     tallySnapshot(batch.tally, snapshot, 1);
     batch.events.push(...domain.events);
@@ -68,10 +69,12 @@ export async function commit(
     const { trx } = batch;
     const repeated = await once(trx, change.once);
     if (repeated) return repeated;
-    const stale = change.after ? await advance(trx, guard, change, change.after) : await forget(batch, guard);
+    const stale = change.after
+      ? await advance(trx, guard, change, change.after)
+      : await forget(batch, guard, clock.now());
     if (stale) return stale;
     if (change.after) {
-      await writeChildren(trx, change.before, change.after);
+      await writeChildren(trx, change.before, change.after, clock.now());
       await secrets.save(batch, change.after, change.secrets ?? []);
       await secrets.destroy(trx, change.destroy ?? []);
       await saveProofs(trx, change.proofs ?? []);
@@ -121,14 +124,17 @@ async function advance(trx: Trx, guard: Guard, change: Change, after: Snapshot):
   return numUpdatedRows === 0n ? await whyStale(trx, guard) : undefined;
 }
 
-async function forget(batch: Batch, guard: Guard): Promise<Stale | undefined> {
-  const { trx } = batch;
-  const { numDeletedRows } = await trx
-    .deleteFrom('domains')
+async function forget(batch: Batch, guard: Guard, now: number): Promise<Stale | undefined> {
+  const { trx, locked } = batch;
+  const wanted = trx
+    .selectFrom('domains')
+    .select('name')
     .where('version', '=', guard.version)
-    .where('claim' in guard ? heldBy(guard.claim) : (eb) => eb('name', '=', guard.name))
-    .executeTakeFirst();
-  if (numDeletedRows === 0n) return await whyStale(trx, guard);
+    .where('claim' in guard ? heldBy(guard.claim) : (eb) => eb('name', '=', guard.name));
+  const domain = await locked(wanted).executeTakeFirst();
+  if (!domain) return await whyStale(trx, guard);
+  await keepFormerKeys(trx, domain.name, now);
+  await trx.deleteFrom('domains').where('name', '=', domain.name).execute();
   // A domain of the same name that comes later must not be mistaken for this one.
   const floor = Math.max(await versionFloor(batch), guard.version);
   await sql`replace into meta (name, value) values ('version-floor', ${String(floor)})`.execute(trx);

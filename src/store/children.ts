@@ -1,5 +1,6 @@
 /** Streams, keys, signers and conditions of a domain: rows are written only where an entity changed, and of a row only the columns that did. */
 import type { Snapshot } from '../lifecycle/types.ts';
+import { keepFormerKeys } from './history.ts';
 import { canonicalJson } from './json.ts';
 import { conditionToRow, keyToRow, signerToRow, streamToRow } from './rows.ts';
 import type { Trx } from './tables.ts';
@@ -13,10 +14,11 @@ export function changedColumns<R extends object>(before: R, after: R): Partial<R
   return changed;
 }
 
-export async function writeChildren(trx: Trx, before: Snapshot, after: Snapshot): Promise<void> {
+/** `at`: when, for what is kept of keys that go. */
+export async function writeChildren(trx: Trx, before: Snapshot, after: Snapshot, at: number): Promise<void> {
   const domain = after.domain.name;
   await writeStreams(trx, domain, before, after);
-  await writeKeys(trx, domain, before, after);
+  await writeKeys(trx, domain, before, after, at);
   await writeSigners(trx, domain, before, after);
   await writeConditions(trx, domain, before, after);
 }
@@ -33,9 +35,10 @@ async function writeStreams(trx: Trx, domain: string, before: Snapshot, after: S
   for (const row of added) await trx.insertInto('streams').values(row).execute();
 }
 
-async function writeKeys(trx: Trx, domain: string, before: Snapshot, after: Snapshot): Promise<void> {
+async function writeKeys(trx: Trx, domain: string, before: Snapshot, after: Snapshot, at: number): Promise<void> {
   const toRow = (key: Snapshot['keys'][number], ord: number) => keyToRow(domain, ord, key);
   const { gone, added, changed } = differences(before.keys, after.keys, (key) => key.id, toRow);
+  if (gone.length > 0) await keepFormerKeys(trx, domain, at, gone);
   for (const id of gone) await trx.deleteFrom('keys').where('domain', '=', domain).where('id', '=', id).execute();
   for (const [id, columns] of changed) {
     await trx.updateTable('keys').set(columns).where('domain', '=', domain).where('id', '=', id).execute();

@@ -1,5 +1,5 @@
 /** The schema, version by version. A migration that was released is never edited: the next one changes what it made. */
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { StoreDialect } from './dialect.ts';
 
 /** On MySQL no step is undone by a crash: each must bear being taken again, and `dialect.step` passes over what is there. */
@@ -217,5 +217,52 @@ export const migrations: readonly Migration[] = [
         .addColumn('mark', 'bigint', (c) => c.notNull())
         .addColumn('at', 'bigint', (c) => c.notNull()),
     );
+  },
+  // Version 3: what stays of a key when it is removed and when its domain leaves: the proofs, and all that is public.
+  async (db, { step, clustered, types }) => {
+    const { schema } = db;
+    await step(
+      clustered(schema.createTable('former_keys'))
+        .addColumn('domain', NAME, (c) => c.notNull())
+        .addColumn('id', ID, (c) => c.notNull())
+        .addColumn('left_at', 'bigint', (c) => c.notNull())
+        .addColumn('ord', 'integer', (c) => c.notNull())
+        .addColumn('stream', ID, (c) => c.notNull())
+        .addColumn('selector', NAME, (c) => c.notNull())
+        .addColumn('algorithm', 'varchar(16)', (c) => c.notNull())
+        .addColumn('bits', 'integer', (c) => c.notNull())
+        .addColumn('public_key', types.text, (c) => c.notNull())
+        .addColumn('state', 'varchar(16)', (c) => c.notNull())
+        .addColumn('ownership', 'varchar(16)', (c) => c.notNull())
+        .addColumn('imported', 'integer', (c) => c.notNull())
+        .addColumn('created_at', 'bigint', (c) => c.notNull())
+        .addColumn('published_at', 'bigint')
+        .addColumn('activated_at', 'bigint')
+        .addColumn('retired_at', 'bigint')
+        .addColumn('revoked_at', 'bigint')
+        .addColumn('removed_at', 'bigint')
+        .addColumn('compromised_at', 'bigint')
+        .addColumn('rejected_at', 'bigint')
+        .addColumn('private_key_destroyed_at', 'bigint')
+        .addColumn('facts', types.text, (c) => c.notNull())
+        .addPrimaryKeyConstraint('former_keys_pk', ['domain', 'id', 'left_at']),
+    );
+    await step(
+      clustered(schema.createTable('proof_runs'))
+        .addColumn('key_id', ID, (c) => c.notNull())
+        .addColumn('seq', 'bigint', (c) => c.notNull())
+        .addColumn('since', 'bigint', (c) => c.notNull())
+        .addColumn('at', 'bigint', (c) => c.notNull())
+        .addColumn('times', 'bigint', (c) => c.notNull())
+        .addColumn('expected', 'varchar(8)', (c) => c.notNull())
+        .addColumn('verdict', 'varchar(16)', (c) => c.notNull())
+        .addColumn('detail', types.text, (c) => c.notNull())
+        .addPrimaryKeyConstraint('proof_runs_pk', ['key_id', 'seq']),
+    );
+    const tables = await db.introspection.getTables();
+    if (!tables.some(({ name }) => name === 'proofs')) return;
+    await sql`replace into proof_runs (key_id, seq, since, at, times, expected, verdict, detail)
+      select key_id, seq, since, at, times, expected, verdict, detail from proofs`.execute(db);
+    await step(schema.dropTable('proofs').ifExists());
   },
 ];

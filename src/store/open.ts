@@ -5,6 +5,7 @@ import { addDomain, commit } from './change.ts';
 import { createCoalescer } from './coalesce.ts';
 import { refuseUnfinishedCopy } from './copy-mark.ts';
 import type { StoreDialect } from './dialect.ts';
+import { keyHistory } from './history.ts';
 import { createInstances } from './instances.ts';
 import { createJournal } from './journal.ts';
 import { hasJournalKey, loadJournalKey, saveJournalKey } from './journal-key.ts';
@@ -98,6 +99,7 @@ export async function openWith(dialect: StoreDialect, source: KeksSource, clock:
 function createStore(db: Db, dialect: StoreDialect, keks: Keks, journalKey: Uint8Array, clock: Clock): Store {
   const writer = createWriter({ db, dialect, journalKey, clock });
   const secrets = createSecrets(keks);
+  const journal = createJournal(db, writer, journalKey);
   const close = async () => {
     await writer.drain();
     await db.destroy();
@@ -139,8 +141,9 @@ function createStore(db: Db, dialect: StoreDialect, keks: Keks, journalKey: Uint
 
     status: () => storeStatus(db, dialect, keks, journalKey),
 
-    proofs: (keyId) => loadProofs(db, keyId),
-    journal: createJournal(db, writer, journalKey),
+    proofs: (keyId, limit = 20) => loadProofs(db, keyId, limit),
+    keyHistory: (domain, selector) => keyHistory(db, journal, domain, selector),
+    journal,
     zones: createZones(db, writer),
 
     async earlierResult(key) {

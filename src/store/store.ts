@@ -4,6 +4,7 @@
  */
 import type { Policy } from '../lifecycle/policy.ts';
 import type { Condition, KeyAlgorithm, KeyState, KeyView, Snapshot } from '../lifecycle/types.ts';
+import type { KeyHistory } from './history.ts';
 import type { Instances } from './instances.ts';
 import type { JournalStore, NewEvent } from './journal.ts';
 import type { Json } from './json.ts';
@@ -229,8 +230,10 @@ export interface Store extends AsyncDisposable, Instances {
   status(): Promise<StoreStatus>;
 
   // Evidence
-  /** Newest first; the first is the latest proof. */
-  proofs(keyId: string): Promise<readonly ProofRow[]>;
+  /** Newest first; the first is the latest proof. The last 20 changes of what was seen unless `limit` says otherwise. */
+  proofs(keyId: string, limit?: number): Promise<readonly ProofRow[]>;
+  /** Everything that ever happened to the keys of a domain, or of one selector of it; also of domains that have left. */
+  keyHistory(domain: string, selector?: string): Promise<readonly KeyHistory[]>;
   readonly journal: JournalStore;
 
   // The built-in DNS server

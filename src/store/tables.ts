@@ -59,6 +59,11 @@ export interface KeyTable {
   facts: string;
 }
 
+/** A key as it was when it, or its domain, left. */
+export interface FormerKeyTable extends KeyTable {
+  left_at: number;
+}
+
 export interface SignerTable {
   domain: string;
   id: string;
@@ -145,7 +150,8 @@ export interface Tables {
   conditions: ConditionTable;
   private_keys: PrivateKeyTable;
   pool: PoolTable;
-  proofs: ProofTable;
+  proof_runs: ProofTable;
+  former_keys: FormerKeyTable;
   journal: JournalTable;
   counters: { name: string; value: number };
   results: { key: string; at: number; result: string };
