@@ -5,7 +5,7 @@
 import type { SignerOptions } from '../dkim/sign.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import type { Keyring } from '../signers/keyring.ts';
-import { createKeyringBook } from '../signers/keyring-book.ts';
+import { createKeyringBook, type KeyringBook } from '../signers/keyring-book.ts';
 import { type MilterServer, startMilter } from '../signers/milter/server.ts';
 import { createMilterSigner } from '../signers/milter/signer.ts';
 import type { Signer } from '../signers/signer.ts';
@@ -43,6 +43,19 @@ export async function startMilterOf(
 ): Promise<MilterRole> {
   const keyrings = createKeyringBook();
   for await (const keyring of begin) keyrings.put(keyring);
+  return openMilter(id, config, keyrings, { clock, log });
+}
+
+/**
+ * The same by a book that is filled already, and that somebody else keeps up to date.
+ * @throws Error naming the socket that could not be opened.
+ */
+export async function openMilter(
+  id: string,
+  config: Config['milter'],
+  keyrings: KeyringBook,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): Promise<MilterRole> {
   const server = await startMilter({
     listen: config.listen,
     keyrings,

@@ -12,6 +12,7 @@ import { createDriftWatch } from './drift.ts';
 import type { Actor } from './events.ts';
 import { type Guard, startGuard } from './guard.ts';
 import { createKeyPairSource } from './key-pairs.ts';
+import { startKeyringFeedRole } from './keyring-feed/role.ts';
 import { followKeyrings } from './keyring-follower.ts';
 import { createLimit } from './limit.ts';
 import { loadKeyrings } from './load-keyrings.ts';
@@ -83,7 +84,8 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
       ...(milter === null ? [] : [[milter.signer.id, milter.signer] as const]),
       ...listed.signers,
     ]);
-    const bindings = bindingsOf(config);
+    // Milters that follow Redis are added as they come.
+    const bindings = [...bindingsOf(config)];
     for (const binding of bindings) {
       await listed.signers.get(binding.signerId)?.load?.(loadKeyrings(store, binding, log));
     }
@@ -122,6 +124,8 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
     );
     const looks = reconciler;
     if (looks !== null) closers.push(() => looks.stop());
+    const feed = startKeyringFeedRole(loaded, { store, clock, log, env, bindings, mayAct: guard.mayAct });
+    if (feed !== null) closers.push(() => feed.stop());
     const agents = await startAgentsRole(loaded, { store, clock, log, env, bindings });
     if (agents !== null) closers.push(() => agents.stop());
     log.info('ready', {

@@ -13,6 +13,7 @@ import {
   socketAddress,
 } from '../../settings/values.ts';
 import { agentsSchema } from './agent-schema.ts';
+import { keyrings } from './keyrings-schema.ts';
 import { policySchema } from './policy-schema.ts';
 import { signers, signs } from './signer-schema.ts';
 import { store } from './store-schema.ts';
@@ -238,6 +239,8 @@ export const configSchema = z.strictObject({
   signers,
   /** Where agents of mail servers elsewhere come for their keyrings. */
   agents: agentsSchema,
+  /** Where keyrings lie for milters on other machines. */
+  keyrings,
   reconcile,
   log: logSettings,
 });

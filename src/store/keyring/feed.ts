@@ -99,11 +99,15 @@ export interface KeyringFeed {
     signal: AbortSignal,
   ): Promise<FeedPosition>;
   /**
-   * The changes behind a position, as soon as there are some; an empty list after a while without. `position: null`: too much has
+   * The changes behind a position, as soon as there are some; an empty list after a while (`waitMs`) without. `position: null`: too much has
    * changed since, or the feed was made anew: load again.
    * @throws FeedError
    */
-  next(position: FeedPosition, signal: AbortSignal): Promise<FeedChanges | { readonly position: null }>;
+  next(
+    position: FeedPosition,
+    signal: AbortSignal,
+    waitMs?: number,
+  ): Promise<FeedChanges | { readonly position: null }>;
   /** @throws FeedError where it was not taken: the follower tells it again. */
   report(reports: readonly FeedReport[]): Promise<void>;
   /** Domains of which the control plane wants test messages (again). */

@@ -46,6 +46,7 @@ export function createRedisFeed(options: RedisFeedOptions): RedisFeed {
   const { name, installation, boot } = registration;
   const waiting = link.blocking();
   const times = createRedisClock(link, clock);
+  let isHeld = false;
   const evaluate = (script: string, keys: readonly string[], args: readonly RedisArgument[]) =>
     link.call('EVAL', script, keys.length, ...keys, ...args);
 
@@ -121,9 +122,9 @@ export function createRedisFeed(options: RedisFeedOptions): RedisFeed {
       return `${epoch} ${last}`;
     },
 
-    async next(position, signal): Promise<FeedChanges | { readonly position: null }> {
+    async next(position, signal, wait = waitMs): Promise<FeedChanges | { readonly position: null }> {
       const [epoch, last] = position.split(' ') as [string, string];
-      const entries = await changesAfter(waiting, layout.changes, last, waitMs, signal);
+      const entries = await changesAfter(waiting, layout.changes, last, wait, signal);
       const [ends, there] = await Promise.all([streamEnds(link, layout.changes), filling()]);
       if (there.epoch !== epoch || isBefore(ends.last, last) || isBefore(last, ends.trimmed)) return { position: null };
       const newest = entries.at(-1);
@@ -150,17 +151,22 @@ export function createRedisFeed(options: RedisFeedOptions): RedisFeed {
 
     async holdName() {
       await times.compare();
-      const holder = await evaluate(leaseScript, [layout.lease(name)], [installation, boot, leaseMs]);
+      const holder = await evaluate(
+        leaseScript,
+        [layout.lease(name)],
+        [installation, boot, leaseMs, isHeld ? '1' : '0'],
+      );
       if (holder instanceof Buffer) {
         throw new FeedError(
           'name-taken',
           `Another milter goes by the name "${name}" in Redis at ${link.name}: give this one a name of its own (\`instance\`), or stop the other and wait ${Math.ceil(leaseMs / 1000)} s.`,
         );
       }
+      isHeld = true;
     },
 
     async releaseName() {
-      await evaluate(leaseScript, [layout.lease(name)], [installation, boot, 1]);
+      await evaluate(leaseScript, [layout.lease(name)], [installation, boot, 1, '1']);
     },
 
     async register() {
@@ -212,7 +218,7 @@ async function changesAfter(
   signal: AbortSignal,
 ): Promise<ReadonlyArray<{ readonly id: string; readonly domain: string }>> {
   signal.throwIfAborted();
-  const asked = waiting.call('XREAD', 'COUNT', changesAtOnce, 'BLOCK', waitMs, 'STREAMS', stream, last);
+  const asked = waiting.call('XREAD', 'COUNT', changesAtOnce, 'BLOCK', Math.max(1, waitMs), 'STREAMS', stream, last);
   // A server that is stopped answers nothing, and its connection stays.
   const answer = await Promise.race([asked, silence(waitMs + 10_000, signal)]);
   if (answer === null || answer === undefined) return [];

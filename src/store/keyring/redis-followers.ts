@@ -99,7 +99,7 @@ export function createRedisFollowers(
     async holdCollection(instance, milliseconds) {
       await times.compare();
       // The lease of a name that no follower can have.
-      const held = link.call('EVAL', leaseScript, 1, layout.lease('/collector'), instance, '', milliseconds);
+      const held = link.call('EVAL', leaseScript, 1, layout.lease('/collector'), instance, '', milliseconds, '0');
       return (await held) === 1;
     },
   };

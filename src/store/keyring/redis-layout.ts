@@ -101,13 +101,14 @@ redis.call('HSET', KEYS[1], 'filled', ARGV[1], 'count', ARGV[2])
 return 1`;
 
 /**
- * Takes or keeps a name. KEYS: lease. ARGV: installation, boot, milliseconds. The same installation takes it over from an earlier start of its
- * own at once; another one waits until it ends. Answers 1, or who has it.
+ * Takes or keeps a name. KEYS: lease. ARGV: installation, boot, milliseconds, '1' to keep it. The same installation takes it over from an
+ * earlier start of its own at once; another one waits until it ends. Who has it and finds a later start of itself is a copy of a data
+ * folder. Answers 1, or who has it.
  */
 export const leaseScript = `
 local held = redis.call('GET', KEYS[1])
 local mine = ARGV[1] .. ' ' .. ARGV[2]
-if held and held ~= mine and string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then return held end
+if held and held ~= mine and (ARGV[4] == '1' or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ') then return held end
 redis.call('SET', KEYS[1], mine, 'PX', ARGV[3])
 return 1`;
 

@@ -52,6 +52,11 @@ export function readHead(record: Uint8Array): RecordHead | null {
   };
 }
 
+/** A short number of the content, to tell whether two records of one version are the same. */
+export function fingerprintOf(record: Uint8Array): number {
+  return asBuffer(record).readUIntBE(FINGERPRINT_AT, 6);
+}
+
 /** Seals and opens records; holds what is derived from the keys. */
 export interface RecordSealer {
   /** The head that a record of this content has: two records of one domain with equal heads are equal. */

@@ -1,0 +1,327 @@
+/**
+ * Follows a feed of keyrings: what comes is signed by from the next message on, kept on disk, acknowledged only then, and tested. Whatever the
+ * feed does (goes away, is emptied, tells something old or foreign), what is loaded stays.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '../../lifecycle/clock.ts';
+import type { CacheState, KeyringCache } from '../../store/keyring/cache.ts';
+import { type FeedDamage, FeedError, type FeedPosition, type FeedRecord, isOlder } from '../../store/keyring/feed.ts';
+import { type Registration, sameRegistration } from '../../store/keyring/follower.ts';
+import type { RedisFeed } from '../../store/keyring/redis-feed.ts';
+import { errorText, type Log } from '../log.ts';
+import { startRepeating } from '../repeating.ts';
+import { createFollowerState, isKnown, type LoadedKey, toLoaded } from './follower-state.ts';
+import type { FollowerTarget } from './target.ts';
+
+export interface FollowerOptions {
+  readonly feed: RedisFeed;
+  readonly cache: KeyringCache;
+  readonly target: FollowerTarget;
+  readonly registration: Registration;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How often the name is held and what was seen is told, milliseconds. */
+  readonly beat?: number;
+}
+
+export interface Follower {
+  /**
+   * Resolves when mail may be signed: everything is loaded, and the control plane waits for this follower; or everything that it had is loaded
+   * from the disk, and neither of the others can be reached.
+   * @throws FeedError `name-taken` or `wrong-key`: a person must act. Any error where `signal` ends it.
+   */
+  start(signal: AbortSignal): Promise<'from-feed' | 'from-cache'>;
+  /** Goes on following, in the background. */
+  follow(): void;
+  readonly status: FollowerStatus;
+  stop(): Promise<void>;
+}
+
+export interface FollowerStatus {
+  /** Domains that are loaded. */
+  readonly domains: number;
+  readonly position: FeedPosition | null;
+  /** Why it does not follow at this moment; null where it does. */
+  readonly trouble: string | null;
+  readonly refused: number;
+}
+
+const shortestPause = 100;
+const longestPause = 2000;
+const reportsAtOnce = 500;
+
+export function createFollower(options: FollowerOptions): Follower {
+  const { feed, cache, target, registration, clock, log, beat = 5000 } = options;
+  const state = createFollowerState();
+  const stopping = new AbortController();
+  const closers: Array<() => Promise<void>> = [];
+  let position: FeedPosition | null = null;
+  let admitted: Registration | null = null;
+  /** There is a whole cache on disk, to which changes are added. */
+  let isCached = false;
+  let isNameOurs = false;
+  let trouble: string | null = null;
+  let refused = 0;
+  let reporting: Promise<void> | null = null;
+
+  /** Takes records over. What is new among them is answered: it belongs on disk, and is acknowledged after that. */
+  function apply(records: readonly (FeedRecord | FeedDamage)[]): {
+    taken: FeedRecord[];
+    fresh: Map<string, LoadedKey[]>;
+  } {
+    const taken: FeedRecord[] = [];
+    const fresh = new Map<string, LoadedKey[]>();
+    for (const record of records) {
+      const { domain } = record;
+      const known = state.loaded.get(domain);
+      if (record.kind === 'damaged') {
+        refused += 1;
+        log.error('keyring-refused', { domain, error: record.error.message });
+        // What is loaded goes on signing. Where nothing is, mail waits: it is in care, as far as anybody can tell.
+        if (known === undefined) target.putOff(domain);
+        else state.trouble(domain, record.error.message);
+        continue;
+      }
+      if (known !== undefined && isOlder(record, known)) {
+        refused += 1;
+        log.warn('older-keyring-refused', { domain, generation: record.generation, loaded: known.generation });
+        continue;
+      }
+      const isOurs = record.kind === 'removed' ? known?.isOurs === true : target.signs(record);
+      const next = toLoaded(record, isOurs);
+      if (isKnown(known, next)) continue;
+      if (record.kind === 'keyring' && isOurs) target.put(record, known !== undefined && known.born !== record.born);
+      else target.remove(domain);
+      const entered = state.load(domain, next);
+      if (isOurs && entered.length > 0) fresh.set(domain, [...entered]);
+      taken.push(record);
+    }
+    return { taken, fresh };
+  }
+
+  const cacheState = (): CacheState => ({ position, admitted });
+
+  /** Puts on disk what came, and tells of it. Where the disk fails, no start may go by what is on it. */
+  async function keep(records: readonly FeedRecord[]): Promise<void> {
+    try {
+      if (isCached) await cache.append(records, cacheState());
+    } catch (error) {
+      log.error('keyrings-not-kept', {
+        error: errorText(error),
+        advice: 'see to the data folder; until then this milter cannot start without Redis',
+      });
+      isCached = false;
+      try {
+        await cache.discard();
+      } catch (failure) {
+        const message = `What changed cannot be kept on disk, nor can what is there be taken away: ${errorText(failure)}`;
+        for (const { domain } of records) state.trouble(domain, message);
+        return;
+      }
+    }
+    for (const { domain } of records) state.mark(domain);
+  }
+
+  async function test(domain: string, keys: readonly LoadedKey[]): Promise<void> {
+    for (const key of keys) {
+      const result = await target.selfTest(domain, key.stream, key.selector);
+      // Not yet: the control plane asks for it when it comes to that.
+      if (result === null) return;
+      const now = state.loaded.get(domain)?.keys.some((k) => k.selector === key.selector && k.entered === key.entered);
+      if (now !== true) continue;
+      const { entered } = key;
+      const at = clock.now();
+      if (result.kind === 'signed') state.tested(domain, key, { kind: 'signed', at, entered });
+      else {
+        log.warn('self-test-failed', { domain, selector: key.selector, error: result.message });
+        state.tested(domain, key, { kind: 'failed', at, entered, message: result.message });
+      }
+    }
+  }
+
+  async function takeOver(records: readonly (FeedRecord | FeedDamage)[]): Promise<void> {
+    const { taken, fresh } = apply(records);
+    if (taken.length > 0) await keep(taken);
+    for (const [domain, keys] of fresh) await test(domain, keys);
+    if (taken.length > 0) void report();
+  }
+
+  /** Everything from the feed. The first time it becomes the cache; later only what differs is new. */
+  async function loadAll(signal: AbortSignal): Promise<void> {
+    const writer = isCached ? null : await beginCache();
+    try {
+      const later: Array<FeedRecord> = [];
+      const toTest = new Map<string, LoadedKey[]>();
+      const isFirst = state.loaded.size === 0;
+      const next = await feed.load(async (records) => {
+        const { taken, fresh } = apply(records);
+        if (!isFirst) for (const [domain, keys] of fresh) toTest.set(domain, keys);
+        if (writer === null) later.push(...taken);
+        else await writer.add(records.filter((record): record is FeedRecord => record.kind !== 'damaged'));
+      }, signal);
+      position = next;
+      if (writer !== null) {
+        await writer.finish(cacheState());
+        isCached = true;
+      } else if (isCached) await keep(later);
+      else for (const { domain } of later) state.mark(domain);
+      for (const [domain, keys] of toTest) await test(domain, keys);
+    } catch (error) {
+      await writer?.abandon();
+      throw error;
+    }
+  }
+
+  async function beginCache() {
+    try {
+      return await cache.begin();
+    } catch (error) {
+      log.error('keyrings-not-kept', { error: errorText(error), advice: 'see to the data folder' });
+      return null;
+    }
+  }
+
+  /** One step of following: everything, or what has changed. */
+  async function step(signal: AbortSignal, waitMs?: number): Promise<void> {
+    if (position === null) return loadAll(signal);
+    const changes = await feed.next(position, signal, waitMs);
+    if (changes.position === null) {
+      position = null;
+      return loadAll(signal);
+    }
+    position = changes.position;
+    await takeOver(changes.records);
+  }
+
+  async function hold(): Promise<void> {
+    try {
+      await feed.holdName();
+      isNameOurs = true;
+    } catch (error) {
+      if (error instanceof FeedError && error.code === 'name-taken') isNameOurs = false;
+      throw error;
+    }
+    const known = await feed.register();
+    if (known && (admitted === null || !sameRegistration(admitted, registration))) {
+      admitted = registration;
+      if (isCached) await keep([]);
+    }
+  }
+
+  /** What is to be told, some at a time; what is not taken is told again. */
+  function report(): Promise<void> {
+    reporting ??= (async () => {
+      try {
+        for (const { domain, selector, at } of target.takeSignaturesSeen()) state.saw(domain, selector, at);
+        if (!isNameOurs) return;
+        for (;;) {
+          const reports = state.pending(reportsAtOnce);
+          if (reports.length === 0) return;
+          await feed.report(reports);
+          state.settle(reports);
+        }
+      } catch (error) {
+        if (!(error instanceof FeedError)) throw error;
+        log.debug('not-reported', { error: error.message });
+      } finally {
+        reporting = null;
+      }
+    })();
+    return reporting;
+  }
+
+  async function answerAsked(): Promise<void> {
+    if (!isNameOurs || trouble !== null) return;
+    for (;;) {
+      const domains = await feed.asked();
+      if (domains.length === 0 || stopping.signal.aborted) return;
+      for (const domain of domains) {
+        state.mark(domain);
+        await test(domain, state.loaded.get(domain)?.isOurs === true ? (state.loaded.get(domain)?.keys ?? []) : []);
+      }
+      await report();
+    }
+  }
+
+  function say(error: unknown): void {
+    const message = errorText(error);
+    if (message === trouble) return;
+    trouble = message;
+    log.warn('keyrings-not-followed', { error: message, advice: 'mail is signed by what is loaded meanwhile' });
+  }
+
+  async function run(): Promise<void> {
+    const { signal } = stopping;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        await step(signal);
+        if (trouble !== null) log.info('keyrings-followed-again');
+        trouble = null;
+        failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        say(error);
+        failures += 1;
+        await sleep(Math.min(longestPause, shortestPause * 2 ** Math.min(failures, 8)), undefined, { signal }).catch(
+          () => undefined,
+        );
+      }
+    }
+  }
+
+  return {
+    get status() {
+      return { domains: state.loaded.size, position, trouble, refused };
+    },
+    async start(signal) {
+      const cached = await cache.read((records) => void apply(records));
+      isCached = cached !== null;
+      position = cached?.position ?? null;
+      admitted = cached?.admitted ?? null;
+      const mayStart = admitted !== null && sameRegistration(admitted, registration);
+      for (let attempt = 0; ; attempt += 1) {
+        signal.throwIfAborted();
+        try {
+          await hold();
+          await step(signal, attempt === 0 ? 0 : undefined);
+          if (admitted !== null && sameRegistration(admitted, registration)) return 'from-feed';
+          trouble = null;
+          if (attempt === 0)
+            log.info('waiting-to-be-known', { name: registration.name, advice: 'a control plane has to wait for it' });
+        } catch (error) {
+          signal.throwIfAborted();
+          if (!(error instanceof FeedError) || error.code === 'name-taken') throw error;
+          if (mayStart) {
+            say(error);
+            return 'from-cache';
+          }
+          if (error.code === 'wrong-key') throw error;
+          say(error);
+        }
+        await sleep(Math.min(longestPause, shortestPause * 2 ** Math.min(attempt, 4)), undefined, { signal });
+      }
+    },
+    follow() {
+      const running = run();
+      const failed = (what: string) => (error: unknown) => {
+        if (error instanceof FeedError && error.code !== 'name-taken') return;
+        log.error(what, { error: errorText(error) });
+      };
+      closers.push(
+        () => running,
+        startRepeating(beat, hold, failed('name-not-held')),
+        startRepeating(Math.min(1000, beat), report, failed('not-reported')),
+        startRepeating(Math.min(500, beat), answerAsked, failed('not-tested')),
+      );
+    },
+    async stop() {
+      stopping.abort();
+      for (const close of closers.reverse()) await close();
+      await report().catch(() => undefined);
+      if (isNameOurs) await feed.releaseName().catch(() => undefined);
+      await cache.close();
+      await feed.close();
+    },
+  };
+}
