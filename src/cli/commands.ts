@@ -30,6 +30,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./key.ts')).keyCommand,
   },
   {
+    name: 'import',
+    summary: "Take over an installation as it stands, such as mailcow's",
+    load: async () => (await import('./import.ts')).importCommand,
+  },
+  {
     name: 'plan',
     summary: "Draw a domain's dated future",
     load: async () => (await import('./plan.ts')).planCommand,
@@ -68,6 +73,11 @@ export const commands: readonly CommandEntry[] = [
     name: 'milter',
     summary: 'Run the signing milter alone, or check one',
     load: async () => (await import('./milter.ts')).milterCommand,
+  },
+  {
+    name: 'agent',
+    summary: 'Drive the signers of a mail server elsewhere; enroll, check and show agents',
+    load: async () => (await import('./agent.ts')).agentCommand,
   },
   {
     name: 'config',

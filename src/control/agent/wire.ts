@@ -87,6 +87,9 @@ export const helloAnswer = z.object({
   atMost: z.int().min(1).nullable(),
 });
 
+/** What the agent is to be, and on which host one runs now: asked without greeting. */
+export const checkAnswer = helloAnswer.omit({ lease: true }).extend({ held: z.string().nullable() });
+
 /** `after`: the last page's `next`. */
 export const pageAnswer = z.object({
   time,

@@ -71,6 +71,8 @@ export function createCalls(
     await watchClock(agent, request.headers[TIME_HEADER]);
     const call = `${request.method} ${url.pathname}`;
     if (call === `POST ${PATH}hello`) return greet(agent, itsBoot.data, request);
+    if (call === `GET ${PATH}check`)
+      return { time: clock.now(), ...demands(agent), held: await claims.holder(agent.name) };
     const letGo = await claims.hold(agent.name, itsBoot.data);
     if (letGo === null)
       throw new Problem('not-greeted', `this process does not hold the name ${agent.name} (any more): greet again`);
@@ -86,7 +88,7 @@ export function createCalls(
           const { since, wait } = understand(changesQuery, Object.fromEntries(url.searchParams));
           const gone = new AbortController();
           response.once('close', () => gone.abort());
-          const signal = AbortSignal.any([gone.signal, stopping, AbortSignal.timeout(wait)]);
+          const signal = AbortSignal.any([gone.signal, stopping, AbortSignal.timeout(Math.min(wait, lease / 2))]);
           const changes = await changesOf(agent, since, source, signal);
           if (changes === null)
             throw new Problem('position-unknown', 'the journal has no such entry: read all keyrings again');
@@ -117,7 +119,7 @@ export function createCalls(
 
   async function greet(agent: KnownAgent, itsBoot: string, request: IncomingMessage): Promise<unknown> {
     const hello = await readBody(request, helloRequest);
-    const { name, binding } = agent;
+    const { name } = agent;
     const claimed = await claims.claim(name, { boot: itsBoot, install: hello.install, host: hello.host });
     if (claimed.kind === 'taken') {
       const { host, silentFor } = claimed.by;
@@ -125,16 +127,16 @@ export function createCalls(
       throw new Problem(
         'name-taken',
         `an agent on ${host} runs as ${name} and was heard ${roughDuration(silentFor)} ago: stop one of the two, or give each an entry and a token of its own`,
+        { 'retry-after': String(Math.ceil(lease / 1000)) },
       );
     }
-    const { algorithms, atMost } = binding.abilities ?? { algorithms: ['rsa', 'ed25519'] as const, atMost: null };
     log.info('agent-greeted', {
       agent: name,
       host: hello.host,
       version: hello.version,
       signers: hello.signers.map((signer) => `${signer.name} (${signer.kind})`),
     });
-    return { time: clock.now(), name, lease, algorithms: [...algorithms], atMost };
+    return { time: clock.now(), lease, ...demands(agent) };
   }
 
   return async (request, response) => {
@@ -147,6 +149,11 @@ export function createCalls(
       answerProblem(response, new Problem('internal', 'see the log of the server; try again'), clock.now());
     }
   };
+}
+
+function demands({ name, binding }: KnownAgent) {
+  const { algorithms, atMost } = binding.abilities ?? { algorithms: ['rsa', 'ed25519'] as const, atMost: null };
+  return { name, algorithms: [...algorithms], atMost };
 }
 
 /** Says once when an agent's clock is found to be off, and once when it is right again. */

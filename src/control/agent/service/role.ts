@@ -70,7 +70,7 @@ export async function startAgentsRole(
     store,
     clock,
     log,
-    claims: createClaims(lease, () => performance.now()),
+    claims: createClaims({ store, clock, lease, elapsed: () => performance.now() }),
     lease,
     interval: Math.min(config.reconcile.interval, 500),
     stopping: stopping.signal,

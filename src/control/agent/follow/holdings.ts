@@ -1,0 +1,407 @@
+/** What the agent has of each domain, and what is still to be done for it at the signers here. */
+
+import { createHash } from 'node:crypto';
+import type { CacheState, CacheWriter, KeyringCache } from '../../../store/keyring/cache.ts';
+import type { FeedKeyring, FeedRecord } from '../../../store/keyring/feed.ts';
+import { isOlder } from '../../../store/keyring/feed.ts';
+import { errorText, type Log } from '../../log.ts';
+import type { Item, KeyringItem } from '../wire.ts';
+import type { LocalDelivery, LocalSigners } from './local-signers.ts';
+import type { Outbox } from './outbox.ts';
+
+/** Domains that are worked on side by side; signers that write tables gather what comes together. */
+const sideBySide = 64;
+const longestPause = 60_000;
+/** The place in the journal is not kept: each start compares everything. */
+const cacheState: CacheState = { position: null, admitted: null };
+
+interface Held {
+  readonly record: FeedKeyring;
+  /** Of what is kept, to tell a repetition. */
+  readonly digest: string;
+  /** What the control plane knows: the generation that it has from us. */
+  acknowledged: number;
+  /** Somebody changed by hand what is here: it is left until a person has decided, or it is gone again. */
+  drifted: boolean;
+  /** It was decided that what somebody changed is written over; until that is done. */
+  overwrite: boolean;
+  tests: KeyringItem['tests'];
+  /** The generation that every signer here has, since this start; null before the first delivery. */
+  loaded: number | null;
+  trouble: string | null;
+}
+
+export interface LoadingTurn {
+  add(items: readonly Item[]): Promise<void>;
+  finish(): Promise<void>;
+  /** It came to nothing: what there was stays. */
+  abandon(): Promise<void>;
+}
+
+export interface Holdings {
+  /** Reads the cache; false where there is none that is whole. @throws FeedError `wrong-key` */
+  begin(): Promise<boolean>;
+  /** Gives the signers all there is, and lets them open their sockets; from then on what comes is delivered. */
+  open(): Promise<void>;
+  readonly isOpen: boolean;
+  /** A comparison with all that the control plane has. The first one makes the cache. */
+  loading(): Promise<LoadingTurn>;
+  /** Resolves when it is on the disk; the signers get it from there on. */
+  apply(items: readonly Item[]): Promise<void>;
+  collectSignatures(): void;
+  inspect(signal: AbortSignal): Promise<void>;
+  domains(): readonly string[];
+  facts(): { domains: number; behind: number; troubles: Array<{ domain: string; message: string }> };
+  stop(): Promise<void>;
+}
+
+export interface HoldingsOptions {
+  readonly cache: KeyringCache;
+  readonly signers: LocalSigners;
+  readonly outbox: Outbox;
+  readonly log: Log;
+  readonly elapsed: () => number;
+  /** Of the control plane, as far as it is known; epoch milliseconds. */
+  readonly now: () => number;
+}
+
+export function createHoldings({ cache, signers, outbox, log, elapsed, now }: HoldingsOptions): Holdings {
+  const held = new Map<string, Held>();
+  /** Domains that are to be worked on now; how often each failed in a row; and those that wait for their time. */
+  const ready = new Set<string>();
+  const failures = new Map<string, number>();
+  const waiting = new Map<string, NodeJS.Timeout>();
+  const busy = new Set<string>();
+  const forgetting = new Map<string, number | null>();
+  let isOpen = false;
+  let hasCache = false;
+  let stopped = false;
+  let idle: (() => void) | null = null;
+  let collectedAt = elapsed();
+
+  function due(domain: string): void {
+    clearTimeout(waiting.get(domain));
+    waiting.delete(domain);
+    ready.add(domain);
+    work();
+  }
+
+  function later(domain: string): void {
+    const before = failures.get(domain) ?? 0;
+    failures.set(domain, before + 1);
+    if (ready.has(domain)) return;
+    clearTimeout(waiting.get(domain));
+    waiting.set(
+      domain,
+      setTimeout(() => due(domain), Math.min(longestPause, 250 * 2 ** Math.min(before, 10))),
+    );
+  }
+
+  function work(): void {
+    if (!isOpen || stopped) return;
+    for (const domain of ready) {
+      if (busy.size >= sideBySide) return;
+      // What comes while it is worked on is done when that has ended.
+      if (busy.has(domain)) continue;
+      ready.delete(domain);
+      busy.add(domain);
+      workOn(domain)
+        .catch((error: unknown) => errorText(error))
+        .then((trouble) => {
+          busy.delete(domain);
+          if (trouble === null) failures.delete(domain);
+          else if (!stopped) {
+            if (!failures.has(domain)) log.warn('domain-not-settled', { domain, trouble });
+            later(domain);
+          }
+          if (busy.size === 0) idle?.();
+          work();
+        });
+    }
+  }
+
+  /** What is wrong, or null where there is nothing left to do. */
+  async function workOn(domain: string): Promise<string | null> {
+    const forget = forgetting.get(domain);
+    if (forget !== undefined) {
+      await signers.forget(domain);
+      if (forgetting.get(domain) === forget && !held.has(domain)) {
+        if (forget !== null) outbox.put({ kind: 'acknowledged', domain, born: null, generation: forget });
+      }
+      forgetting.delete(domain);
+    }
+    const its = held.get(domain);
+    if (its === undefined) return null;
+    const { record } = its;
+    if (its.drifted && !its.overwrite) {
+      if (its.loaded === record.generation) return null;
+      // Who changed what is found out before anything is written: the rest of the signers go on.
+      await signers.inspect(record);
+    }
+    const { overwrite } = its;
+    const delivery = await signers.deliver({ ...record, overwrite });
+    if (held.get(domain)?.record !== record) return null;
+    const trouble = tell(its, delivery);
+    if (trouble !== null || delivery.kind !== 'acknowledged') return trouble;
+    return tryKeys(its);
+  }
+
+  function tell(its: Held, delivery: LocalDelivery): string | null {
+    const { domain, generation, born } = its.record;
+    switch (delivery.kind) {
+      case 'acknowledged':
+        its.loaded = delivery.generation;
+        its.trouble = null;
+        outbox.drop(domain, 'not-acknowledged');
+        if (its.drifted && !its.overwrite) outbox.put({ kind: 'drift-gone', domain });
+        if (its.acknowledged !== delivery.generation || its.overwrite)
+          outbox.put({ kind: 'acknowledged', domain, born, generation: delivery.generation });
+        Object.assign(its, { acknowledged: delivery.generation, drifted: false, overwrite: false });
+        return null;
+      case 'drifted':
+        its.trouble = delivery.message;
+        // A person decides; what comes of that comes as a change.
+        its.drifted = true;
+        outbox.put({ kind: 'drift-found', domain, message: delivery.message });
+        return null;
+      case 'failed':
+        its.trouble = delivery.message;
+        // What was acknowledged before may be gone: nobody knows what is loaded there.
+        if (its.acknowledged >= generation) {
+          its.acknowledged = 0;
+          outbox.put({ kind: 'acknowledged', domain, born, generation: 0 });
+        }
+        outbox.put({ kind: 'not-acknowledged', domain, message: delivery.message });
+        return delivery.message;
+    }
+  }
+
+  async function tryKeys(its: Held): Promise<string | null> {
+    const { record } = its;
+    let trouble: string | null = null;
+    for (const test of its.tests) {
+      const { stream, selector, entered } = test;
+      const failure = await signers.test(record, stream, selector);
+      if (held.get(record.domain)?.record !== record) return null;
+      if (failure === null) {
+        outbox.put({ kind: 'signed', domain: record.domain, selector, entered });
+        its.tests = its.tests.filter((each) => each !== test);
+      } else {
+        trouble = failure;
+        outbox.put({ kind: 'test-failed', domain: record.domain, selector, message: failure });
+      }
+    }
+    its.trouble = trouble;
+    return trouble;
+  }
+
+  /** Takes items in; what of it is to be kept on the disk is given back, and what is to be done then. */
+  function take(items: readonly Item[]): { records: FeedRecord[]; then: Array<() => void> } {
+    const records: FeedRecord[] = [];
+    const then: Array<() => void> = [];
+    for (const item of items) {
+      const { domain } = item;
+      const its = held.get(domain);
+      if (item.kind === 'forget') {
+        if (its !== undefined || item.generation !== null) {
+          if (its !== undefined)
+            records.push({
+              kind: 'removed',
+              domain,
+              born: its.record.born,
+              generation: Math.max(its.record.generation, item.generation ?? 0),
+            });
+          then.push(() => {
+            held.delete(domain);
+            outbox.clear(domain);
+            forgetting.set(domain, item.generation);
+            due(domain);
+            log.info('domain-forgotten', { domain });
+          });
+        }
+        continue;
+      }
+      const record = toRecord(item);
+      const digest = digestOf(record);
+      // Another life of the domain: what its signers have of the former one is more, and says nothing.
+      const isReborn = its !== undefined && its.record.born < record.born;
+      if (its !== undefined && isOlder(record, its.record)) {
+        // The control plane was put back from a backup: it hears what is here, and goes on from there.
+        then.push(() => {
+          its.acknowledged = item.acknowledged;
+          const generation = its.loaded ?? its.record.generation;
+          if (generation > item.acknowledged) outbox.put({ kind: 'acknowledged', domain, born: item.born, generation });
+        });
+        continue;
+      }
+      const { acknowledged, drifted, overwrite, tests } = item;
+      const known = { acknowledged, drifted, overwrite, tests };
+      if (its !== undefined && its.digest === digest) {
+        then.push(() => {
+          Object.assign(its, known);
+          if (
+            its.loaded !== record.generation ||
+            acknowledged !== record.generation ||
+            tests.length > 0 ||
+            overwrite ||
+            drifted
+          )
+            due(domain);
+        });
+        continue;
+      }
+      records.push(record);
+      then.push(() => {
+        if (isReborn) {
+          outbox.clear(domain);
+          forgetting.set(domain, null);
+        }
+        const loaded = isReborn ? null : (its?.loaded ?? null);
+        held.set(domain, { record, digest, ...known, loaded, trouble: its?.trouble ?? null });
+        due(domain);
+      });
+    }
+    return { records, then };
+  }
+
+  async function apply(items: readonly Item[]): Promise<void> {
+    const { records, then } = take(items);
+    if (records.length > 0) await cache.append(records, cacheState);
+    for (const each of then) each();
+  }
+
+  return {
+    get isOpen() {
+      return isOpen;
+    },
+    async begin() {
+      const found = await cache.read((records) => {
+        for (const record of records) {
+          if (record.kind === 'removed') held.delete(record.domain);
+          else if (record.kind === 'keyring') held.set(record.domain, fromCache(record));
+          else {
+            // Its mail is put off until the control plane has given it again.
+            log.error('keyring-damaged', { domain: record.domain, error: record.error.message });
+            const { domain } = record;
+            held.set(
+              domain,
+              fromCache({ kind: 'keyring', domain, born: 0, generation: 0, mustSign: true, streams: { default: [] } }),
+            );
+          }
+        }
+      });
+      hasCache = found !== null;
+      if (!hasCache) held.clear();
+      return hasCache;
+    },
+    async open() {
+      await signers.open([...held.values()].map(({ record }) => record));
+      isOpen = true;
+      for (const domain of held.keys()) ready.add(domain);
+      work();
+    },
+    async loading() {
+      if (hasCache) return { add: apply, finish: async () => undefined, abandon: async () => undefined };
+      held.clear();
+      const writer: CacheWriter = await cache.begin();
+      return {
+        async add(items) {
+          const { records, then } = take(items);
+          await writer.add(records);
+          for (const each of then) each();
+        },
+        async finish() {
+          await writer.finish(cacheState);
+          hasCache = true;
+        },
+        abandon: () => writer.abandon(),
+      };
+    },
+    apply,
+    collectSignatures() {
+      const since = elapsed() - collectedAt;
+      collectedAt = elapsed();
+      const at = now();
+      // However the clock jumped: it was after the last time that this was asked.
+      for (const seen of signers.seen())
+        outbox.seen(seen.domain, seen.selector, Math.min(since, Math.max(0, at - seen.at)));
+    },
+    async inspect(signal) {
+      if (!isOpen) return;
+      for (const [domain, its] of [...held]) {
+        if (signal.aborted) return;
+        const { record } = its;
+        if (its.loaded === null || busy.has(domain) || ready.has(domain)) continue;
+        const found = await signers.inspect(record);
+        if (held.get(domain)?.record !== record || busy.has(domain)) continue;
+        if (found.kind === 'changed') {
+          if (!its.drifted || its.trouble !== found.message) {
+            log.warn('signer-changed', { domain, message: found.message });
+            outbox.put({ kind: 'drift-found', domain, message: found.message });
+          }
+          its.drifted = true;
+          its.trouble = found.message;
+        } else if (found.kind === 'lost') {
+          log.warn('signer-lost', { domain, message: found.message });
+          its.loaded = null;
+          due(domain);
+        } else if (found.kind === 'as-delivered' && its.drifted) {
+          its.trouble = null;
+          its.loaded = null;
+          due(domain);
+        }
+      }
+    },
+    domains: () => [...held.keys()],
+    facts() {
+      const troubled = [...held.values()].filter(({ trouble }) => trouble !== null);
+      const behind = [...held.values()].filter(({ loaded, record }) => (loaded ?? -1) < record.generation).length;
+      const troubles = troubled
+        .slice(0, 10)
+        .map(({ record, trouble }) => ({ domain: record.domain, message: trouble ?? '' }));
+      return { domains: held.size, behind, troubles };
+    },
+    async stop() {
+      stopped = true;
+      for (const timer of waiting.values()) clearTimeout(timer);
+      if (busy.size > 0)
+        await new Promise<void>((resolve) => {
+          idle = resolve;
+        });
+    },
+  };
+}
+
+function fromCache({ sealed: _, ...record }: FeedKeyring): Held {
+  const { generation } = record;
+  const nothing = { drifted: false, overwrite: false, tests: [], loaded: null, trouble: null };
+  return { record, digest: digestOf(record), acknowledged: generation, ...nothing };
+}
+
+/** What is kept of an item: what the control plane decided, or waits for, is of the moment. */
+function toRecord({ domain, born, generation, mustSign, streams, others }: KeyringItem): FeedKeyring {
+  const keys = Object.entries(streams).map(([stream, its]) => [
+    stream,
+    its.map(({ pkcs8, ...key }) => ({ ...key, pkcs8: new Uint8Array(Buffer.from(pkcs8, 'base64')) })),
+  ]);
+  return { kind: 'keyring', domain, born, generation, mustSign, streams: Object.fromEntries(keys), others };
+}
+
+function digestOf({ domain, born, generation, mustSign, streams, others = [] }: FeedKeyring): string {
+  const hash = createHash('sha256');
+  hash.update(
+    JSON.stringify([
+      domain,
+      born,
+      generation,
+      mustSign,
+      others.map(({ selector, publicKey, state }) => [selector, publicKey, state]),
+    ]),
+  );
+  for (const [stream, keys] of Object.entries(streams)) {
+    hash.update(JSON.stringify([stream, keys.length]));
+    for (const { selector, algorithm, entered, pkcs8 } of keys)
+      hash.update(JSON.stringify([selector, algorithm, entered, pkcs8.length])).update(pkcs8);
+  }
+  return hash.digest('base64');
+}
