@@ -1,7 +1,7 @@
 /** The world as it is: DNS, publishers, signers and key pairs, put together from the configuration. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createProver, type Prover } from '../dns/lookup/prove.ts';
+import type { Prover } from '../dns/lookup/prove.ts';
 import type { Clock } from '../lifecycle/clock.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
@@ -9,6 +9,7 @@ import type { Binding } from './bindings.ts';
 import { type LoadedConfig, pathBeside } from './config/load.ts';
 import type { DnsRole } from './dns-role.ts';
 import { createKeyPairSource } from './key-pairs.ts';
+import { createConfiguredProver } from './prover.ts';
 import { choosePublishers } from './publishers.ts';
 import { recordText } from './records.ts';
 import type { World } from './world.ts';
@@ -38,15 +39,7 @@ export function createWorld(
     restored?: boolean;
   },
 ): World {
-  const { mode, resolvers, zones, builtin, timeout } = config.proof;
-  const own = builtin && dns !== null ? config.dns.zones.map(({ apex }) => ({ apex, servers: dns.endpoints })) : [];
-  const prover = createProver({
-    mode,
-    ...(resolvers.length > 0 ? { resolvers } : {}),
-    zones: [...zones, ...own],
-    timeoutMs: timeout,
-    clock,
-  });
+  const prover = createConfiguredProver(config, { clock, builtin: dns?.endpoints ?? [] });
   const publisherOf = choosePublishers({
     config,
     store,
