@@ -1,0 +1,251 @@
+/** Several servers on one MariaDB, as on several machines: each with its own folder, name and milter, and mail through all of them. */
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startTraffic, type Traffic } from '../../src/control/rehearsal/traffic.ts';
+import { createCachingResolver } from '../../src/dns/lookup/cache.ts';
+import { startBind } from '../support/bind.ts';
+import { type DnsServer, tsigKey } from '../support/dns-server.ts';
+import { keyturn, keyturnJson, startKeyturn } from '../support/keyturn.ts';
+import { type Database, type Mariadb, startMariadb } from '../support/mariadb.ts';
+import { need } from '../support/need.ts';
+import { type RunningServer, run, runOk, waitFor } from '../support/processes.ts';
+import { type TempDir, tempDir } from '../support/temp.ts';
+import { type FastConfig, writeFastConfig } from './fast-config.ts';
+
+interface Shown {
+  readonly domain: { readonly generation: number };
+  readonly keys: ReadonlyArray<{ readonly selector: string; readonly state: string; readonly algorithm: string }>;
+  readonly signers: ReadonlyArray<{ readonly id: string; readonly acknowledgedGeneration: number }>;
+}
+
+const zone = 'example.test';
+const domains = ['a', 'b', 'c', 'd'].map((label) => `${label}.${zone}`);
+
+interface Member {
+  readonly name: string;
+  readonly dir: TempDir;
+  readonly config: FastConfig;
+  server: RunningServer;
+}
+
+const programs = need('named', 'bind9') && need('mariadbd', 'mariadb-server') && need('mariadb-dump', 'mariadb-client');
+
+describe.skipIf(!programs)('two servers on one MariaDB', () => {
+  const shared = tempDir('shared');
+  const key = tsigKey('keyturn');
+  let bind: DnsServer;
+  let mariadb: Mariadb;
+  let database: Database;
+  const members: Member[] = [];
+  let output = '';
+
+  beforeAll(async () => {
+    [bind, mariadb] = await Promise.all([
+      startBind({ zones: [{ apex: zone, update: [{ key, scope: 'zone' }] }] }),
+      startMariadb(),
+    ]);
+    database = await mariadb.database();
+    writeFileSync(shared.join('kek'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+    for (const name of ['one', 'two']) members.push(await join(name));
+  }, 60_000);
+  afterAll(async () => {
+    await Promise.all(members.map(({ server }) => server.stop()));
+    await Promise.all([bind?.stop(), mariadb?.stop()]);
+    for (const { dir } of members) dir.remove();
+    shared.remove();
+  });
+
+  const settings = (name: string) => {
+    const dns = `127.0.0.1:${bind.port}`;
+    return {
+      instance: name,
+      kekFile: shared.join('kek'),
+      store: { url: database.url, password: database.password, connections: 4 },
+      dns: { zones: [] },
+      publishers: [{ name: 'bind', kind: 'rfc2136', servers: [dns], key }],
+      proof: { zones: [{ apex: zone, servers: [dns] }], timeout: '2s' },
+    };
+  };
+  const start = (dir: TempDir) =>
+    startKeyturn(['serve'], { cwd: dir.path, ready: (read) => read().includes('"ready"') });
+  const join = async (name: string): Promise<Member> => {
+    const dir = tempDir(name);
+    const config = await writeFastConfig(dir, zone, settings(name));
+    config.rewrite({ rotateEvery: '1h' });
+    return { name, dir, config, server: await start(dir) };
+  };
+  const one = () => members[0] ?? fail();
+  const two = () => members[1] ?? fail();
+  const show = (domain: string) => keyturnJson<Shown>(['domain', 'show', domain], { cwd: one().dir.path });
+  const count = ({ keys }: Shown, state: string) => keys.filter((each) => each.state === state).length;
+  /** Every domain has its keys, in use and in waiting, everywhere; and as many were removed. */
+  const settled = async (removed: number) => {
+    for (const domain of domains) {
+      const shown = await show(domain);
+      const ready =
+        count(shown, 'active') === 2 &&
+        count(shown, 'standby') === 2 &&
+        count(shown, 'removed') === removed &&
+        shown.signers.length === 2 &&
+        shown.signers.every(({ acknowledgedGeneration }) => acknowledgedGeneration === shown.domain.generation);
+      if (!ready) return false;
+    }
+    return true;
+  };
+  const mail = (): Traffic[] =>
+    members.flatMap(({ config: { socket, overlap } }) =>
+      domains.slice(0, 2).map((domain) =>
+        startTraffic({
+          socket,
+          domain,
+          receivers: [createCachingResolver({ upstream: [{ apex: zone, servers: [`127.0.0.1:${bind.port}`] }] })],
+          every: 150,
+          againAfter: overlap * 0.4,
+          algorithms: ['rsa-sha256', 'ed25519-sha256'],
+        }),
+      ),
+    );
+  const judge = async (traffic: readonly Traffic[]) => {
+    for (const each of traffic) {
+      const counts = await each.stop();
+      expect(each.failures).toEqual([]);
+      expect(counts).toMatchObject({ unsigned: 0, unverifiable: 0 });
+      expect(counts.verified).toBe(2 * counts.messages);
+      expect(counts.messages).toBeGreaterThan(20);
+    }
+  };
+  const rotate = () =>
+    Promise.all(domains.map((domain) => keyturnJson(['key', 'rotate', domain], { cwd: one().dir.path })));
+  const holders = async () => {
+    const rows = await mariadb.admin(`select name, lease_owner from ${database.name}.domains`);
+    return rows.map(({ lease_owner }) => lease_owner);
+  };
+
+  test('share the work; what a killed one held goes on within seconds, and no message suffers', {
+    timeout: 150_000,
+  }, async () => {
+    for (const domain of domains) await keyturnJson(['domain', 'add', domain], { cwd: one().dir.path });
+    await waitFor(() => settled(0), {
+      within: 60_000,
+      every: 500,
+      what: `the first keys; ${members.map(({ server }) => server.output().slice(-1500)).join('\n')}`,
+    });
+    const traffic = mail();
+    await rotate();
+
+    // Both are in the middle of looks, which DNS does not answer, when one is killed.
+    await bind.freeze();
+    await waitFor(async () => (await holders()).includes('two'), {
+      within: 20_000,
+      every: 50,
+      what: 'the second server to hold a domain',
+    });
+    two().server.kill('SIGKILL');
+    await two().server.exited;
+    output += two().server.output();
+    const killed = performance.now();
+    bind.thaw();
+    await waitFor(async () => !(await holders()).includes('two'), {
+      within: 30_000,
+      every: 100,
+      what: 'the first server to take over',
+    });
+    // A lease lasts two minutes; silence is noticed after ten seconds.
+    expect(performance.now() - killed).toBeLessThan(30_000);
+    const takeover = Math.round(performance.now() - killed);
+    expect(one().server.output()).toContain('"instance-silent"');
+
+    two().server = await start(two().dir);
+    await waitFor(() => settled(2), {
+      within: 90_000,
+      every: 500,
+      what: `the rotation (taken over in ${takeover} ms)`,
+    });
+    await judge(traffic);
+    const shown = await show(domains[0] ?? '');
+    // Two of each kind at the start and one made in the rotation: nothing was made twice.
+    expect(shown.keys.filter(({ algorithm }) => algorithm === 'rsa')).toHaveLength(3);
+    expect(shown.keys.filter(({ algorithm }) => algorithm === 'ed25519')).toHaveLength(3);
+  });
+
+  test('go on signing while MariaDB is killed, and finish what they were about when it is back', {
+    timeout: 120_000,
+  }, async () => {
+    const traffic = mail();
+    await rotate();
+    await sleep(500);
+    await mariadb.kill();
+    const before = traffic.map((each) => each.counts().signed);
+    await waitFor(() => traffic.every((each, i) => each.counts().signed > (before[i] ?? 0) + 5), {
+      within: 20_000,
+      what: 'mail that is signed without a database',
+    });
+    await mariadb.restart();
+    await waitFor(() => settled(4), { within: 90_000, every: 500, what: 'the rotation after the restart' });
+    await judge(traffic);
+    for (const { server } of members) expect(server.isRunning()).toBe(true);
+  });
+
+  test('do not share a name, wherever they run', { timeout: 30_000 }, async () => {
+    using elsewhere = tempDir('same-name');
+    await writeFastConfig(elsewhere, zone, settings('one'));
+    const refused = await keyturn(['serve'], { cwd: elsewhere.path });
+    expect(refused.code).toBe(3);
+    expect(refused.stderr).toMatch(/another process runs as "one": on .*instance:/);
+  });
+
+  test('leave a database that is put back from a dump alone, and go on signing with what they have', {
+    timeout: 120_000,
+  }, async () => {
+    const dump = await runOk('mariadb-dump', [
+      '--no-defaults',
+      `--socket=${mariadb.socket}`,
+      '--user=root',
+      '--single-transaction',
+      database.name,
+    ]);
+    await rotate();
+    await waitFor(() => settled(6), { within: 60_000, every: 500, what: 'a rotation that the dump does not know' });
+    const after = await show(domains[0] ?? '');
+    const traffic = mail();
+    await sleep(1500);
+    const restored = await run(
+      'mariadb',
+      ['--no-defaults', `--socket=${mariadb.socket}`, '--user=root', database.name],
+      { input: dump },
+    );
+    expect(restored.stderr + restored.code).toBe('0');
+    for (const { server } of members)
+      await waitFor(() => server.output().includes('"store-older"'), {
+        within: 30_000,
+        what: 'the old store to be noticed',
+      });
+    const signed = traffic.map((each) => each.counts().signed);
+    await waitFor(() => traffic.every((each, i) => each.counts().signed > (signed[i] ?? 0) + 5), {
+      within: 20_000,
+      what: 'mail signed meanwhile',
+    });
+    await judge(traffic);
+    const active = after.keys.filter(({ state }) => state === 'active').map(({ selector }) => selector);
+    for (const selector of traffic[0]?.selectors.keys() ?? []) expect(active).toContain(selector);
+
+    await one().server.stop();
+    const refused = await keyturn(['serve'], { cwd: one().dir.path });
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/the store is older.*accept-restore/s);
+  });
+
+  test('write no secret into their logs', () => {
+    for (const { server } of members) output += server.output();
+    expect(output).toContain('"ready"');
+    expect(output).not.toMatch(/PRIVATE KEY|rule-would-break/);
+    expect(output).not.toContain(database.password);
+    expect(output).not.toContain(key.secret);
+  });
+});
+
+function fail(): never {
+  throw new Error('the servers have not been started');
+}
