@@ -7,6 +7,10 @@ import { harmless, painter, printJson } from './output.ts';
 
 interface MilterCommandOptions {
   readonly keyring?: string;
+  readonly redis?: string;
+  readonly name?: string;
+  readonly data?: string;
+  readonly keyFile?: string;
   readonly listen: readonly string[];
   readonly internal: readonly string[];
   readonly allow: readonly string[];
@@ -22,9 +26,16 @@ interface MilterCommandOptions {
 export function milterCommand(context: CommandContext): Command {
   const command = new Command('milter')
     .description(
-      'Run the signing milter alone, by a keyring file that is read again when it changes. With --check: send a test message through a milter that runs, and say who signed it.',
+      'Run the signing milter alone: by a keyring file that is read again when it changes, or by the keyrings that a control plane keeps in Redis. With --check: send a test message through a milter that runs, and say who signed it.',
     )
     .option('--keyring <file>', 'keyring file (JSON; see docs/signers/milter.md)')
+    .option(
+      '--redis <address>',
+      'sign by the keyrings in this Redis, HOST:PORT (more settings: keyturn.yaml; see docs/redis.md)',
+    )
+    .option('--name <name>', 'with --redis: name of this milter, as no other has it')
+    .option('--data <folder>', 'with --redis: where it keeps its keyrings (default: /var/lib/keyturn or ./.keyturn)')
+    .option('--key-file <file>', "with --redis: copy of the control plane's keyrings.key (default: in the data folder)")
     .option(
       '--listen <socket>',
       'inet:HOST:PORT or unix:PATH; may be repeated (default: inet:127.0.0.1:8891)',
@@ -51,6 +62,10 @@ export function milterCommand(context: CommandContext): Command {
     .option('--client <address>', 'with --check: hand the message in from this address');
   withExamples(command, [
     ['keyturn milter --keyring keys.json --listen unix:/run/keyturn/milter.sock', 'sign by a file'],
+    [
+      'keyturn milter --redis redis.example.net:6379 --name mx1',
+      'sign by what a control plane elsewhere keeps in Redis',
+    ],
     ['keyturn milter --check --from postmaster@example.com', 'who signs mail of example.com, and with what'],
   ]);
   command.addHelpText('after', '\nExit code with --check: 0 signed, 1 not signed or refused, 3 cannot be reached.');
@@ -59,8 +74,11 @@ export function milterCommand(context: CommandContext): Command {
   );
 }
 
-async function run({ terminal, stop }: CommandContext, options: MilterCommandOptions): Promise<void> {
-  if (options.keyring === undefined) throw usage('give --keyring FILE (or --check, to ask a milter that runs)');
+async function run(context: CommandContext, options: MilterCommandOptions): Promise<void> {
+  const { terminal, stop } = context;
+  if (options.redis !== undefined) return followRedis(context, options, options.redis);
+  if (options.keyring === undefined)
+    throw usage('give --keyring FILE, or --redis ADDRESS (or --check, to ask a milter that runs)');
   const [{ runMilter }, { lineLog }] = await Promise.all([
     import('../signers/milter/run.ts'),
     import('../signers/milter/log.ts'),
@@ -80,6 +98,40 @@ async function run({ terminal, stop }: CommandContext, options: MilterCommandOpt
     throw new CommandFailure(exitCodes.unreachable, error instanceof Error ? error.message : String(error), {
       cause: error,
     });
+  }
+}
+
+async function followRedis(
+  { terminal, stop }: CommandContext,
+  options: MilterCommandOptions,
+  redis: string,
+): Promise<void> {
+  if (options.keyring !== undefined) throw usage('give --keyring or --redis, not both');
+  if (options.name === undefined) throw usage('give --name with a name that no other milter has, such as mx1');
+  const [{ configOf }, { startFollowingMilter }, { createLog }, { systemClock }] = await Promise.all([
+    import('../control/keyring-feed/given.ts'),
+    import('../control/keyring-feed/milter.ts'),
+    import('../control/log.ts'),
+    import('../lifecycle/clock.ts'),
+  ]);
+  const loaded = configOf({ ...options, redis, name: options.name });
+  const format = process.stderr.isTTY === true ? 'text' : 'json';
+  const log = createLog({ level: 'info', format, write: terminal.err, now: () => systemClock.now() });
+  try {
+    await using running = await startFollowingMilter({
+      loaded,
+      env: terminal.env,
+      clock: systemClock,
+      log,
+      signal: stop,
+    });
+    if (!stop.aborted) await new Promise((resolve) => stop.addEventListener('abort', resolve, { once: true }));
+    await running.stop();
+  } catch (error) {
+    if (stop.aborted && error === stop.reason) return;
+    if (error instanceof Error && ['ConfigError', 'StoreError'].includes(error.name)) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    throw new CommandFailure(exitCodes.unreachable, message, { cause: error });
   }
 }
 

@@ -13,11 +13,12 @@ export function serveCommand({ terminal, stop }: CommandContext): Command {
     ['keyturn serve --config /etc/keyturn/keyturn.yaml', 'as a service'],
   ]);
   return command.action(async () => {
-    const [{ loadConfig }, { configWarnings }, { createLog }, server, { systemClock }] = await Promise.all([
+    const [{ loadConfig }, { configWarnings }, { createLog }, server, feed, { systemClock }] = await Promise.all([
       import('../control/config/load.ts'),
       import('../control/config/warnings.ts'),
       import('../control/log.ts'),
       import('../control/server.ts'),
+      import('../control/keyring-feed/milter.ts'),
       import('../lifecycle/clock.ts'),
     ]);
     const { config, json } = globals(command);
@@ -31,13 +32,18 @@ export function serveCommand({ terminal, stop }: CommandContext): Command {
     });
     for (const warning of configWarnings(loaded.config)) log.warn('configuration', { warning });
     try {
-      await using running = await server.startServer({ loaded, env: terminal.env, clock: systemClock, log });
+      const options = { loaded, env: terminal.env, clock: systemClock, log };
+      await using running = feed.followsRedis(loaded.config)
+        ? await feed.startFollowingMilter({ ...options, signal: stop })
+        : await server.startServer(options);
       if (!stop.aborted)
         await new Promise<void>((resolve) => stop.addEventListener('abort', () => resolve(), { once: true }));
       log.info('stopping');
       await running.stop();
       log.info('stopped');
     } catch (error) {
+      // A milter that was still waiting to be known.
+      if (stop.aborted && error === stop.reason) return;
       if (error instanceof Error && error.name === 'InstanceTaken')
         throw new CommandFailure(exitCodes.unreachable, error.message);
       if (error instanceof Error && error.name === 'StoreOlder')

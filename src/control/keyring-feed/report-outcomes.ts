@@ -1,4 +1,5 @@
 /** What a follower reports of a domain, as outcomes that the lifecycle folds. The same report again says nothing new. */
+import { apply } from '../../lifecycle/apply.ts';
 import type { Outcome, Snapshot } from '../../lifecycle/types.ts';
 import type { FeedReport } from '../../store/keyring/feed.ts';
 import { signatureOutcomes } from '../look.ts';
@@ -25,7 +26,15 @@ export function reportOutcomes(snapshot: Snapshot, signerId: string, report: Fee
     // A test of an earlier key of this selector says nothing of this one.
     if (test === undefined || key.state !== 'active' || test.entered !== key.enteredGeneration) continue;
     if (test.kind === 'failed') {
-      outcomes.push({ kind: 'self-test-failed', at: now, signerId, keyId: key.id, message: test.message });
+      // The same failure, told again with something else.
+      if (signer.retry !== null && test.at <= signer.retry.at) continue;
+      outcomes.push({
+        kind: 'self-test-failed',
+        at: Math.min(now, test.at),
+        signerId,
+        keyId: key.id,
+        message: test.message,
+      });
     } else if (key.signaturesSeen[signerId] === undefined) {
       outcomes.push({ kind: 'signature-seen', at: Math.min(now, roundedUp(test.at)), signerId, keyId: key.id });
     }
@@ -35,9 +44,19 @@ export function reportOutcomes(snapshot: Snapshot, signerId: string, report: Fee
     selector,
     at: Math.min(now, roundedUp(at)),
   }));
-  return [...outcomes, ...signatureOutcomes(snapshot, seen)];
+  return taken(snapshot, [...outcomes, ...signatureOutcomes(snapshot, seen)]);
 }
 
 function roundedUp(at: number): number {
   return Math.ceil(at / second) * second;
+}
+
+/** Those that say something: one that does not must not keep the others from being folded. */
+function taken(start: Snapshot, outcomes: readonly Outcome[]): Outcome[] {
+  let snapshot = start;
+  return outcomes.filter((outcome) => {
+    const applied = apply(snapshot, outcome);
+    snapshot = applied.snapshot;
+    return applied.refused === undefined;
+  });
 }
