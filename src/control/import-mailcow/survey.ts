@@ -210,7 +210,7 @@ function readDomain(
     );
   if (hashes.domains !== null && !hashes.domains.has(name)) problems.push('mailcow has no such mail domain any more.');
   const keys: FoundKey[] = [active];
-  for (const { field, selector: its } of blind) {
+  for (const { field, selector: its } of blind.toSorted((a, b) => (a.selector < b.selector ? -1 : 1))) {
     const read = keySelector.test(its)
       ? readPrivate(hashes.privateKeys.get(field) ?? '')
       : 'its selector cannot be used';
