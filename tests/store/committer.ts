@@ -1,15 +1,19 @@
 /**
- * A process that looks at domains again and again, to be killed at any moment: `node committer.ts PATH OWNER LEASE_MS`.
+ * A process that looks at domains again and again, to be killed at any moment: `node committer.ts PLACE KEKFILE OWNER LEASE_MS`, where
+ * PLACE is a file or the address of a MySQL database.
  * Every look adds one to the domain's generation and writes one event; once it is committed, its line goes to stdout.
  */
 import { writeSync } from 'node:fs';
 import { loadKeks } from '../../src/store/kek.ts';
-import { openStore } from '../../src/store/open.ts';
+import { openMysqlStore, openStore } from '../../src/store/open.ts';
 import { plainKey } from './arbitraries.ts';
 import { edPair, event } from './support.ts';
 
-const [path = '', owner = '', leaseMs = ''] = process.argv.slice(2);
-await using store = await openStore({ path, keks: loadKeks({ file: `${path}.kek` }) });
+const [place = '', kekFile = '', owner = '', leaseMs = ''] = process.argv.slice(2);
+const keks = loadKeks({ file: kekFile });
+await using store = await (place.startsWith('mysql:')
+  ? openMysqlStore({ url: place, keks })
+  : openStore({ path: place, keks }));
 writeSync(1, 'ready\n');
 for (;;) {
   const claims = await store.claimDue({ now: Date.now(), limit: 4, owner, leaseMs: Number(leaseMs) });

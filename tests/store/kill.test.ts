@@ -1,14 +1,17 @@
 /** The store under `kill -9`, and between two processes. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { Json } from '../../src/store/json.ts';
 import { loadKeks } from '../../src/store/kek.ts';
-import { openStore } from '../../src/store/open.ts';
+import { openMysqlStore, openStore } from '../../src/store/open.ts';
+import type { Keks } from '../../src/store/sealing.ts';
 import type { Store } from '../../src/store/store.ts';
+import { need } from '../support/need.ts';
 import { waitFor } from '../support/processes.ts';
-import { tempDir } from '../support/temp.ts';
+import { type TempDir, tempDir } from '../support/temp.ts';
 import { plainSnapshot } from './arbitraries.ts';
+import { sharedMariadb } from './stores.ts';
 import { add } from './support.ts';
 
 const names = ['a.example', 'b.example', 'c.example', 'd.example', 'e.example', 'f.example'];
@@ -17,6 +20,12 @@ afterEach(() => {
   for (const child of children) child.kill('SIGKILL');
 });
 
+/** Where the store is: a file, or the address of a database. */
+interface Where {
+  readonly place: string;
+  readonly kekFile: string;
+}
+
 interface Committer {
   readonly lines: string[];
   /** Resolves once it has told of so many commits. */
@@ -24,9 +33,11 @@ interface Committer {
   kill(): Promise<void>;
 }
 
-function startCommitter(path: string, owner: string, leaseMs: number): Committer {
+function startCommitter({ place, kekFile }: Where, owner: string, leaseMs: number): Committer {
   const script = new URL('./committer.ts', import.meta.url).pathname;
-  const child = spawn(process.execPath, [script, path, owner, String(leaseMs)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [script, place, kekFile, owner, String(leaseMs)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   children.add(child);
   const lines: string[] = [];
   let rest = '';
@@ -103,40 +114,52 @@ function generationOf(details: Json): number {
     : Number.NaN;
 }
 
-test('killed again and again in the middle of its commits, it keeps all that was committed and nothing by halves', async () => {
-  using dir = tempDir('kill');
-  const path = dir.join('store.sqlite');
-  const keks = loadKeks({ file: `${path}.kek` });
-  const reported = new Map<string, number>();
-  {
-    await using store = await openStore({ path, keks });
-    for (const name of names) await add(store, plainSnapshot(name));
-  }
-  for (let round = 0; round < 10; round++) {
-    const committer = startCommitter(path, `owner-${round}`, 60);
-    await committer.committed(1 + Math.random() * 40);
-    await sleep(Math.random() * 20);
-    await committer.kill();
-    for (const [name, generation] of lastCommitted(committer.lines)) reported.set(name, generation);
-    await using store = await openStore({ path, keks });
-    await expectWhole(store, reported);
-  }
-  // After every kill the leases of the dead ended and the work went on.
-  expect(reported.size).toBe(names.length);
-  expect([...reported.values()].reduce((sum, n) => sum + n, 0)).toBeGreaterThan(10);
-}, 150_000);
+const open = (place: string, keks: Keks): Promise<Store> =>
+  place.startsWith('mysql:') ? openMysqlStore({ url: place, keks }) : openStore({ path: place, keks });
 
-test('two processes on one file: leases keep them apart, and both get work', async () => {
-  using dir = tempDir('kill');
-  const path = dir.join('store.sqlite');
-  const keks = loadKeks({ file: `${path}.kek` });
-  await using store = await openStore({ path, keks });
-  for (const name of names) await add(store, plainSnapshot(name));
-  const committers = [startCommitter(path, 'one', 60_000), startCommitter(path, 'two', 60_000)];
-  await Promise.all(committers.map((c) => c.committed(25)));
-  await Promise.all(committers.map((c) => c.kill()));
-  for (const { lines } of committers) {
-    expect(lines.filter((line) => line.startsWith('stale'))).toStrictEqual([]);
-  }
-  await expectWhole(store, lastCommitted(committers.flatMap((c) => c.lines)));
-}, 120_000);
+const kinds = [
+  { name: 'SQLite', rounds: 6, database: async (dir: TempDir) => dir.join('store.sqlite') },
+  ...(need('mariadbd', 'mariadb-server')
+    ? [{ name: 'MariaDB', rounds: 4, database: async () => (await sharedMariadb()).url() }]
+    : []),
+];
+
+describe.each(kinds)('on $name', ({ rounds, database }) => {
+  test('killed again and again in the middle of its commits, it keeps all that was committed and nothing by halves', async () => {
+    using dir = tempDir('kill');
+    const where = { place: await database(dir), kekFile: dir.join('kek') };
+    const keks = loadKeks({ file: where.kekFile });
+    const reported = new Map<string, number>();
+    {
+      await using store = await open(where.place, keks);
+      for (const name of names) await add(store, plainSnapshot(name));
+    }
+    for (let round = 0; round < rounds; round++) {
+      const committer = startCommitter(where, `owner-${round}`, 60);
+      await committer.committed(1 + Math.random() * 40);
+      await sleep(Math.random() * 20);
+      await committer.kill();
+      for (const [name, generation] of lastCommitted(committer.lines)) reported.set(name, generation);
+      await using store = await open(where.place, keks);
+      await expectWhole(store, reported);
+    }
+    // After every kill the leases of the dead ended and the work went on.
+    expect(reported.size).toBe(names.length);
+    expect([...reported.values()].reduce((sum, n) => sum + n, 0)).toBeGreaterThan(10);
+  }, 150_000);
+
+  test('two processes on one store: leases keep them apart, and both get work', async () => {
+    using dir = tempDir('kill');
+    const where = { place: await database(dir), kekFile: dir.join('kek') };
+    const keks = loadKeks({ file: where.kekFile });
+    await using store = await open(where.place, keks);
+    for (const name of names) await add(store, plainSnapshot(name));
+    const committers = [startCommitter(where, 'one', 60_000), startCommitter(where, 'two', 60_000)];
+    await Promise.all(committers.map((c) => c.committed(25)));
+    await Promise.all(committers.map((c) => c.kill()));
+    for (const { lines } of committers) {
+      expect(lines.filter((line) => line.startsWith('stale'))).toStrictEqual([]);
+    }
+    await expectWhole(store, lastCommitted(committers.flatMap((c) => c.lines)));
+  }, 120_000);
+});
