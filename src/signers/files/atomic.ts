@@ -1,5 +1,5 @@
 /** Files that are there whole or not at all, whatever crashes: a new file beside the old, synced, renamed over it, the folder synced. */
-import { type FileHandle, lstat, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { lstat, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 export interface FileAttributes {
@@ -46,19 +46,20 @@ export async function writeWhole(
   await syncFolder(dirname(path));
 }
 
-/** Makes a folder and those above it that are missing, each with the mode. */
-export async function makeFolder(path: string, attributes: FileAttributes): Promise<void> {
-  const made = await mkdir(path, { recursive: true, mode: attributes.mode });
-  if (made === undefined) return;
-  let folder: FileHandle | null = null;
-  try {
-    folder = await open(path, 'r');
-    if (attributes.uid !== null || attributes.gid !== null)
-      await folder.chown(attributes.uid ?? -1, attributes.gid ?? -1);
-  } finally {
-    await folder?.close();
+/** Makes a folder and those above it that are missing, each with these attributes. */
+export async function makeFolder(path: string, { mode, uid, gid }: FileAttributes): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) {
+    const folder = await open(made, 'r');
+    try {
+      if (uid !== null || gid !== null) await folder.chown(uid ?? -1, gid ?? -1);
+      await folder.chmod(mode);
+    } finally {
+      await folder.close();
+    }
+    await syncFolder(dirname(made));
   }
-  await syncFolder(dirname(path));
 }
 
 /** What stands there; null for nothing. @throws the system's error for everything else. */
