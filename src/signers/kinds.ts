@@ -4,7 +4,9 @@ import { eximKind } from './exim/kind.ts';
 import { filesKind } from './files/kind.ts';
 import type { SignerKind } from './kind.ts';
 import { mailcowApiKind } from './mailcow-api/kind.ts';
+import { mailcowRedis } from './mailcow-redis.ts';
 import { opendkimKind } from './opendkim/kind.ts';
+import { rspamdRedis } from './rspamd-redis/kind.ts';
 import { rspamdVault } from './rspamd-vault/kind.ts';
 import { sesKind } from './ses/kind.ts';
 
@@ -13,7 +15,9 @@ export const signerKinds: readonly SignerKind[] = [
   eximKind,
   filesKind,
   mailcowApiKind,
+  mailcowRedis,
   opendkimKind,
+  rspamdRedis,
   rspamdVault,
   sesKind,
 ];

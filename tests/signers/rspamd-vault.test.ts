@@ -41,7 +41,7 @@ describe.skipIf(!needRspamd())('rspamd with the Vault-shaped endpoint', () => {
     port = await freePort();
     const signing = `use_vault = true; vault_url = "http://127.0.0.1:${port}"; vault_token = "${token}"; use_esld = false;`;
     plain = await startRspamd({ signing });
-    guarded = await startRspamd({ signing, lua: docsGuard() });
+    guarded = await startRspamd({ signing, guard: docsGuard() });
     await start([keyring(domain, 1, [r1, e1])]);
   });
 
@@ -76,6 +76,7 @@ describe.skipIf(!needRspamd())('rspamd with the Vault-shaped endpoint', () => {
     expect(await sendMail(guarded, domain, keys)).toEqual({ verdict: 'tempfailed', signedBy: [] });
     // Without the guard rspamd lets it pass: what the page warns of.
     expect(await sendMail(plain, domain, keys)).toEqual({ verdict: 'accepted', signedBy: [] });
+    expect(await sendMail(guarded, 'unsigned.example', keys)).toEqual({ verdict: 'accepted', signedBy: [] });
     await start([keyring(domain, 4, [])]);
     expect(await sendMail(guarded, domain, keys)).toEqual({ verdict: 'tempfailed', signedBy: [] });
     await signer.close?.();

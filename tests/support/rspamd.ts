@@ -17,8 +17,8 @@ export interface RspamdOptions {
   readonly more?: string;
   /** What stands in `options { … }`. */
   readonly options?: string;
-  /** A Lua file of rules (`rspamd.local.lua`). */
-  readonly lua?: string;
+  /** Text of `plugins.d/keyturn_guard.lua`; its section exempts unsigned.example. */
+  readonly guard?: string;
 }
 
 export interface RspamdServer extends AsyncDisposable {
@@ -36,16 +36,11 @@ export interface RspamdServer extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-export async function startRspamd({
-  signing,
-  more = '',
-  options = '',
-  lua = '',
-}: RspamdOptions): Promise<RspamdServer> {
+export async function startRspamd({ signing, more = '', options = '', guard }: RspamdOptions): Promise<RspamdServer> {
   const dir = tempDir('rspamd');
   chmodSync(dir.path, 0o755);
-  for (const folder of ['conf', 'db', 'run', 'local.d']) mkdirSync(dir.join(folder));
-  writeFileSync(dir.join('rspamd.local.lua'), lua);
+  for (const folder of ['conf', 'db', 'run', 'local.d', 'plugins.d']) mkdirSync(dir.join(folder));
+  if (guard !== undefined) writeFileSync(dir.join('plugins.d', 'keyturn_guard.lua'), guard);
   // The real list takes ten seconds to compile.
   writeFileSync(dir.join('tlds'), 'com\nexample\norg\n');
   const [scanPort = 0, milterPort = 0] = await freePorts(2);
@@ -76,9 +71,9 @@ worker "rspamd_proxy" {
 }
 metric "default" { actions { reject = 1000; } }
 actions { reject = 1000; add_header = 900; greylist = 800; }
-modules { path = "/usr/share/rspamd/plugins/dkim_signing.lua"; }
-lua = "${dir.join('rspamd.local.lua')}";
+modules { path = "/usr/share/rspamd/plugins/dkim_signing.lua"; try_path = "${dir.join('plugins.d')}/"; }
 dkim_signing { ${signing} }
+${guard === undefined ? '' : 'keyturn_guard { exempt = ["unsigned.example"]; }'}
 ${more}
 `;
   writeFileSync(dir.join('conf', 'rspamd.conf'), config);
