@@ -13,8 +13,9 @@ import { systemClock } from '../../src/lifecycle/clock.ts';
 import { connectMilter } from '../../src/signers/milter/client.ts';
 import { openMemoryStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.ts';
-import type { RedisServer } from '../support/redis.ts';
-import type { TempDir } from '../support/temp.ts';
+import { waitFor } from '../support/processes.ts';
+import { type RedisServer, startRedis } from '../support/redis.ts';
+import { type TempDir, tempDir } from '../support/temp.ts';
 
 const operator = (store: Store) => ({ store, clock: systemClock, actor: { name: 'test', source: 'cli' } }) as const;
 
@@ -185,3 +186,57 @@ export function writeForeignKey(dir: TempDir): void {
 }
 
 export const freshName = (): string => `${randomUUID().slice(0, 8)}.test`;
+
+export interface Scene extends AsyncDisposable {
+  readonly redis: RedisServer;
+  readonly store: Store;
+  readonly home: TempDir;
+  readonly elsewhere: TempDir;
+  readonly control: ControlPlane;
+  milter: FollowingMilter;
+  /** The generation that the milter has acknowledged, by the store. */
+  acknowledged(domain: string): Promise<number>;
+  /** Rotates and waits until the milter signs with the new key and the store knows it. */
+  changeComesThrough(domain: string, selector: string): Promise<void>;
+}
+
+/** A Redis, a control plane with the domains given, and a milter that signs them. */
+export async function openScene(
+  domains: readonly string[],
+  options: Parameters<typeof startRedis>[0] = {},
+): Promise<Scene> {
+  await using stack = new AsyncDisposableStack();
+  const home = stack.use(tempDir('control'));
+  const elsewhere = stack.use(tempDir('mx'));
+  const redis = stack.use(await startRedis(options));
+  const store = stack.use(await openMemoryStore());
+  for (const domain of domains) await addActive(store, domain);
+  const control = stack.use(await startControl(home, addressOf(redis), { store }));
+  const first = await startMilter(elsewhere, home, addressOf(redis));
+  const owned = stack.move();
+  const acknowledged = async (domain: string) =>
+    (await store.snapshot(domain))?.snapshot.signers.find(({ id }) => id === 'mx1')?.acknowledgedGeneration ?? 0;
+  const scene: Scene = {
+    redis,
+    store,
+    home,
+    elsewhere,
+    control,
+    milter: first,
+    acknowledged,
+    async changeComesThrough(domain, selector) {
+      await rotate(store, domain, selector);
+      const generation = (await store.snapshot(domain))?.snapshot.domain.generation ?? 0;
+      await waitFor(async () => (await signedBy(scene.milter, domain)) === selector, { what: `${selector} to sign` });
+      await waitFor(async () => (await acknowledged(domain)) === generation, { what: 'the acknowledgement' });
+    },
+    async [Symbol.asyncDispose]() {
+      await scene.milter.stop();
+      await owned.disposeAsync();
+    },
+  };
+  for (const domain of domains) {
+    await waitFor(async () => (await acknowledged(domain)) > 0, { what: `${domain} to be acknowledged` });
+  }
+  return scene;
+}

@@ -48,6 +48,8 @@ export interface FollowerStatus {
 
 const shortestPause = 100;
 const longestPause = 2000;
+/** How long a start that waits to be known waits for a change meanwhile, milliseconds. */
+const startWait = 100;
 const reportsAtOnce = 500;
 
 export function createFollower(options: FollowerOptions): Follower {
@@ -208,26 +210,28 @@ export function createFollower(options: FollowerOptions): Follower {
     }
   }
 
-  /** What is to be told, some at a time; what is not taken is told again. */
+  /** What is to be told, some at a time; what is not taken is told again. One at a time: who comes meanwhile waits for the same. */
   function report(): Promise<void> {
-    reporting ??= (async () => {
-      try {
-        for (const { domain, selector, at } of target.takeSignaturesSeen()) state.saw(domain, selector, at);
-        if (!isNameOurs) return;
-        for (;;) {
-          const reports = state.pending(reportsAtOnce);
-          if (reports.length === 0) return;
-          await feed.report(reports);
-          state.settle(reports);
-        }
-      } catch (error) {
-        if (!(error instanceof FeedError)) throw error;
-        log.debug('not-reported', { error: error.message });
-      } finally {
-        reporting = null;
-      }
-    })();
+    reporting ??= tell().finally(() => {
+      reporting = null;
+    });
     return reporting;
+  }
+
+  async function tell(): Promise<void> {
+    for (const { domain, selector, at } of target.takeSignaturesSeen()) state.saw(domain, selector, at);
+    if (!isNameOurs) return;
+    try {
+      for (;;) {
+        const reports = state.pending(reportsAtOnce);
+        if (reports.length === 0) return;
+        await feed.report(reports);
+        state.settle(reports);
+      }
+    } catch (error) {
+      if (!(error instanceof FeedError)) throw error;
+      log.debug('not-reported', { error: error.message });
+    }
   }
 
   async function answerAsked(): Promise<void> {
@@ -284,7 +288,7 @@ export function createFollower(options: FollowerOptions): Follower {
         signal.throwIfAborted();
         try {
           await hold();
-          await step(signal, attempt === 0 ? 0 : undefined);
+          await step(signal, attempt === 0 ? 0 : startWait);
           if (admitted !== null && sameRegistration(admitted, registration)) return 'from-feed';
           trouble = null;
           if (attempt === 0)
@@ -305,8 +309,9 @@ export function createFollower(options: FollowerOptions): Follower {
     follow() {
       const running = run();
       const failed = (what: string) => (error: unknown) => {
-        if (error instanceof FeedError && error.code !== 'name-taken') return;
-        log.error(what, { error: errorText(error) });
+        // That it is away is said by the one who follows.
+        const isNews = !(error instanceof FeedError) || error.code === 'name-taken';
+        log[isNews ? 'error' : 'debug'](what, { error: errorText(error) });
       };
       closers.push(
         () => running,
