@@ -21,6 +21,8 @@ export interface TrafficOptions {
   readonly againAfter: number;
   /** Algorithms that every message must be signed with. */
   readonly algorithms: readonly string[];
+  /** A connection for each message: milters such as OpenDKIM go on signing one connection's mail by what they had when it began. */
+  readonly connectAnew?: boolean;
   /** Keys declared compromised: receivers are meant to refuse their signatures, and another one of the message must hold. */
   readonly excused?: (selector: string) => boolean;
 }
@@ -73,6 +75,11 @@ export function startTraffic(options: TrafficOptions): Traffic {
       try {
         client ??= await connectMilter(options.socket);
         const outcome = await client.deliver(message);
+        if (options.connectAnew === true) {
+          client.quit();
+          client[Symbol.dispose]();
+          client = null;
+        }
         if (outcome.verdict === 'accepted') return receivedMessage(message, outcome.added);
       } catch {
         client?.[Symbol.dispose]();

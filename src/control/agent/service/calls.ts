@@ -141,7 +141,7 @@ export function createCalls(
 
   return async (request, response) => {
     try {
-      await answer(request, response, await respond(request, response));
+      await answer(request, response, await respond(request, response), stopping.aborted);
     } catch (error) {
       if (error instanceof Problem) return answerProblem(response, error, clock.now());
       if (request.destroyed && response.destroyed) return;

@@ -67,7 +67,12 @@ export function understand<S extends z.ZodType>(schema: S, given: unknown): z.ou
 const packed = promisify(gzip);
 const worthPacking = 1400;
 
-export async function answer(request: IncomingMessage, response: ServerResponse, body: unknown): Promise<void> {
+export async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: unknown,
+  isLast: boolean,
+): Promise<void> {
   const text = Buffer.from(JSON.stringify(body));
   const mayPack = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? '')) && text.length > worthPacking;
   const sent = mayPack ? await packed(text, { level: 1 }) : text;
@@ -77,6 +82,8 @@ export async function answer(request: IncomingMessage, response: ServerResponse,
     'content-length': sent.length,
     'cache-control': 'no-store',
     ...(mayPack ? { 'content-encoding': 'gzip' } : {}),
+    // A server that is stopping keeps no connection for another request.
+    ...(isLast ? { connection: 'close' } : {}),
   });
   response.end(sent);
 }
