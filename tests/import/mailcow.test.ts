@@ -244,13 +244,14 @@ describe.skipIf(!ready)('an installation', () => {
       for (const domain of ['example.com', 'shop.example.com']) {
         await waitFor(
           async () => {
-            const { keys, signers } = await snapshot(domain);
+            const { keys, signers, conditions } = await snapshot(domain);
             const its = keys.find(({ selector }) => selector === 's1');
-            return (
+            const isReady =
               its?.state === 'active' &&
               its.signaturesSeen.mailcow !== undefined &&
-              (signers[0]?.acknowledgedGeneration ?? 0) > 0
-            );
+              (signers[0]?.acknowledgedGeneration ?? 0) > 0;
+            if (!isReady) throw new Error(JSON.stringify([its, signers, conditions]));
+            return true;
           },
           { within: 20_000, what: `${domain} to be in care` },
         );

@@ -1,12 +1,13 @@
 /** Takes over what was found, a domain at a time, each in one commit. What is there already stays as it is: a repetition goes on where it was. */
 import { randomUUID } from 'node:crypto';
+import { isPipeline } from '../../lifecycle/facts.ts';
 import type { Policy } from '../../lifecycle/policy.ts';
 import type { KeyView, Outcome, Snapshot } from '../../lifecycle/types.ts';
 import type { NewSecret } from '../../store/store.ts';
 import { type Binding, boundStreams } from '../bindings.ts';
 import { copyKey } from '../copy-key.ts';
 import { plain } from '../events.ts';
-import { addDomain, type Operator, operate } from '../operations.ts';
+import { addDomain, mark, type Operator, operate } from '../operations.ts';
 import { addShadow, reserveSelector } from '../shadows.ts';
 import type { CheckedDomain, CheckedKey } from './state-of-dns.ts';
 
@@ -175,6 +176,9 @@ async function takeShadow(domain: CheckedDomain, mains: ReadonlySet<string>, opt
       copied.push(key.selector);
       continue;
     }
+    // A key that is kept for a shadow waits to be asked for: what signs in mailcow is, so that it goes on signing.
+    if (isPipeline(twin) && twin.kept === undefined && twin.wanted === undefined)
+      await mark(operator, shadowOf, { kind: 'key-wanted', keyId: twin.id });
     const to = { domain: name, stream: 'default', use: false };
     const result = await copyKey(operator, shadowOf, twin.id, to);
     if (result.kind === 'done') copied.push(key.selector);
