@@ -102,3 +102,16 @@ export function secretsOf(keys: readonly KeyringKey[]): readonly string[] {
     return [pem.split('\n')[2] ?? pem, ...(d === undefined ? [] : [d, Buffer.from(d, 'base64url').toString('base64')])];
   });
 }
+
+/** The message as it leaves the mail server, for verifiers that are not ours; null where it was put off. */
+export async function sendThrough(rspamd: RspamdServer, domain: string): Promise<Buffer | null> {
+  const message = testMessage(domain);
+  using client = await connectMilter(rspamd.milter, undefined, 15_000);
+  const outcome = await client.deliver({ ...message, clientAddress: '127.0.0.1' });
+  if (outcome.verdict !== 'accepted') return null;
+  const fields = [
+    ...outcome.added.map(({ name, value }) => `${name}:${value.replaceAll(/\r?\n/g, '\r\n')}`),
+    ...message.headers.map(([name, value]) => `${name}:${value.toString()}`),
+  ];
+  return Buffer.concat([Buffer.from(`${fields.join('\r\n')}\r\n\r\n`, 'latin1'), message.body]);
+}

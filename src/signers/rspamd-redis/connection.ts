@@ -118,7 +118,8 @@ function explain(name: string, why: string): string {
 }
 
 function nextStep(reply: string): string {
-  if (/^NOPERM|can't run this command/.test(reply)) return '. Give its user the rights that the page of this signer lists.';
+  if (/^NOPERM|can't run this command/.test(reply))
+    return '. Give its user the rights that the page of this signer lists.';
   if (/^(?:NOAUTH|WRONGPASS)/.test(reply)) return '. See to `redis.username` and `redis.password`.';
   if (reply.startsWith('OOM')) return '. Raise its `maxmemory`.';
   if (/^(?:READONLY|NOREPLICAS)/.test(reply)) return '. It takes no writes: name its primary, or a Sentinel.';
