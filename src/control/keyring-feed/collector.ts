@@ -18,6 +18,8 @@ export interface FollowerCollector {
   tick(signal: AbortSignal): Promise<void>;
   /** Followers that are known, as of the last turn. */
   followers(): readonly KnownFollower[];
+  /** Lets another instance collect at once. */
+  release(): Promise<void>;
 }
 
 const leaseMs = 10_000;
@@ -156,6 +158,7 @@ export function createFollowerCollector({
 
   return {
     followers: () => known,
+    release: () => followers.releaseCollection(instance).catch(() => undefined),
     async tick(signal) {
       try {
         await turn(signal);

@@ -92,7 +92,9 @@ export function createFollower(options: FollowerOptions): Follower {
       const isOurs = record.kind === 'removed' ? known?.isOurs === true : target.signs(record);
       const next = toLoaded(record, isOurs);
       if (isKnown(known, next)) continue;
-      if (record.kind === 'keyring' && isOurs) target.put(record, known !== undefined && known.born !== record.born);
+      // Of the same generation with other content: it was sealed anew, or a stream was added; what was there need not be compared.
+      const anew = known !== undefined && (known.born !== next.born || known.generation === next.generation);
+      if (record.kind === 'keyring' && isOurs) target.put(record, anew);
       else target.remove(domain);
       const entered = state.load(domain, next);
       if (isOurs && entered.length > 0) fresh.set(domain, [...entered]);
@@ -183,16 +185,17 @@ export function createFollower(options: FollowerOptions): Follower {
     }
   }
 
-  /** One step of following: everything, or what has changed. */
-  async function step(signal: AbortSignal, waitMs?: number): Promise<void> {
-    if (position === null) return loadAll(signal);
-    const changes = await feed.next(position, signal, waitMs);
-    if (changes.position === null) {
-      position = null;
-      return loadAll(signal);
+  /** One step of following: everything, or what has changed. True where nothing is left to be told. */
+  async function step(signal: AbortSignal, waitMs?: number): Promise<boolean> {
+    if (position === null) {
+      await loadAll(signal);
+      return false;
     }
+    const changes = await feed.next(position, signal, waitMs);
     position = changes.position;
+    if (changes.position === null) return false;
     await takeOver(changes.records);
+    return changes.records.length === 0;
   }
 
   async function hold(): Promise<void> {
@@ -259,7 +262,10 @@ export function createFollower(options: FollowerOptions): Follower {
     let failures = 0;
     while (!signal.aborted) {
       try {
+        const before = position;
         await step(signal);
+        // Redis may have forgotten who we are.
+        if (trouble !== null || before === null) await hold();
         if (trouble !== null) log.info('keyrings-followed-again');
         trouble = null;
         failures = 0;
@@ -279,7 +285,13 @@ export function createFollower(options: FollowerOptions): Follower {
       return { domains: state.loaded.size, position, trouble, refused };
     },
     async start(signal) {
-      const cached = await cache.read((records) => void apply(records));
+      const cached = await cache
+        .read((records) => void apply(records))
+        .catch((error: unknown) => {
+          if (!(error instanceof FeedError)) throw error;
+          log.warn('kept-keyrings-not-opened', { error: error.message, advice: 'they are read from Redis again' });
+          return null;
+        });
       isCached = cached !== null;
       position = cached?.position ?? null;
       admitted = cached?.admitted ?? null;
@@ -288,7 +300,7 @@ export function createFollower(options: FollowerOptions): Follower {
         signal.throwIfAborted();
         try {
           await hold();
-          await step(signal, attempt === 0 ? 0 : startWait);
+          while (!(await step(signal, attempt === 0 ? 0 : startWait)));
           if (admitted !== null && sameRegistration(admitted, registration)) return 'from-feed';
           trouble = null;
           if (attempt === 0)

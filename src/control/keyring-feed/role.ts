@@ -61,10 +61,10 @@ export function startKeyringFeedRole(
     publisher,
     collector,
     async stop() {
-      // What waits for a Redis that says nothing ends with the connection.
-      const ended = Promise.all(closers.map((close) => close()));
+      // What waits for a Redis that says nothing ends with the time that a command may take.
+      await Promise.all(closers.map((close) => close()));
+      await collector.release();
       await link.close();
-      await ended;
     },
   };
 }

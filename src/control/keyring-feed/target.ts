@@ -8,7 +8,7 @@ import { fromFeed } from './feed-record.ts';
 export interface FollowerTarget {
   /** True where the domain is the signer's business. */
   signs(record: FeedKeyring): boolean;
-  /** Puts it in place for the next message on. `anew`: the domain has begun another life, with generations from 0. */
+  /** Puts it in place for the next message on. `anew`: whatever is there goes, without a comparison. */
   put(record: FeedKeyring, anew: boolean): void;
   /** Nothing is known of the domain but that it is in care: its mail must wait. */
   putOff(domain: string): void;
