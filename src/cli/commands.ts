@@ -55,6 +55,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./check.ts')).checkCommand,
   },
   {
+    name: 'inventory',
+    summary: 'Find the selectors that a domain has, and whose they are',
+    load: async () => (await import('./inventory.ts')).inventoryCommand,
+  },
+  {
     name: 'verify',
     summary: 'Verify the signatures of a message',
     load: async () => (await import('./verify.ts')).verifyCommand,
