@@ -3,22 +3,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isPassing } from './errors.ts';
 import type { Db, Trx } from './tables.ts';
 
-/** How long a read waits for a database that has gone to come back, in milliseconds. */
-const PATIENCE = 10_000;
+/** How long reads of each open database wait for it to come back, in milliseconds: one fact that every read would otherwise be handed. */
+const patience = new WeakMap<Db, number>();
+
+export function setPatience(db: Db, milliseconds: number): void {
+  patience.set(db, milliseconds);
+}
 
 /** Several questions to one state of the database. Asked again from the beginning where the connection is lost meanwhile. */
 export function readTogether<T>(db: Db, work: (trx: Trx) => Promise<T>): Promise<T> {
-  return again(PATIENCE, () => db.transaction().setAccessMode('read only').execute(work));
+  return again(patience.get(db) ?? 0, () => db.transaction().setAccessMode('read only').execute(work));
 }
 
-/** Tries until it succeeds, fails for good, or `patience` milliseconds are over; with pauses that grow, and differ between processes. */
-export async function again<T>(patience: number, work: () => Promise<T>): Promise<T> {
+/** Tries until it succeeds, fails for good, or `milliseconds` are over; with pauses that grow, and differ between processes. */
+export async function again<T>(milliseconds: number, work: () => Promise<T>): Promise<T> {
   const started = performance.now();
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
-      if (!isPassing(error) || performance.now() - started > patience) throw error;
+      if (!isPassing(error) || performance.now() - started > milliseconds) throw error;
       await sleep(pause(attempt));
     }
   }

@@ -1,6 +1,7 @@
 /** Opens a store: connects, brings the schema up to date, proves that the key-encryption key is the right one. */
 import { Kysely } from 'kysely';
 import { type Clock, systemClock } from '../lifecycle/clock.ts';
+import { setPatience } from './again.ts';
 import { addDomain, commit } from './change.ts';
 import { createCoalescer } from './coalesce.ts';
 import { refuseUnfinishedCopy } from './copy-mark.ts';
@@ -84,6 +85,7 @@ export async function openMysqlStore({ keks, clock = systemClock, ...options }: 
 export async function openWith(dialect: StoreDialect, source: KeksSource, clock: Clock): Promise<Store> {
   const db: Db = new Kysely<Tables>({ dialect: dialect.kysely });
   try {
+    setPatience(db, dialect.patience);
     await migrate(db, dialect);
     await dialect.prepare(db);
     await refuseUnfinishedCopy(db, dialect);
