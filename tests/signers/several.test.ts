@@ -27,7 +27,7 @@ describe.skipIf(!need('opendkim', 'opendkim'))('a domain with several signers', 
         last = await show();
         return holds(last);
       },
-      { what, timeout: 60_000 },
+      { what, within: 60_000 },
     );
     return last;
   };
@@ -71,7 +71,12 @@ describe.skipIf(!need('opendkim', 'opendkim'))('a domain with several signers', 
           reload: { signal: 'SIGUSR1', pidFile, program: 'opendkim' },
           test: { milter: folder.milter, timeout: '1s' },
         },
-        { kind: 'rspamd-vault', name: 'vault', listen: [`inet:127.0.0.1:${await freePort()}`], token: 'a token of the tests only' },
+        {
+          kind: 'rspamd-vault',
+          name: 'vault',
+          listen: [`inet:127.0.0.1:${await freePort()}`],
+          token: 'a token of the tests only',
+        },
       ],
     });
     config.rewrite({ rotateEvery: '1h' });
