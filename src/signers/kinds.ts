@@ -7,6 +7,7 @@ import type { SignerKind } from './kind.ts';
 import { mailcowApiKind } from './mailcow-api/kind.ts';
 import { mailcowRedis } from './mailcow-redis.ts';
 import { opendkimKind } from './opendkim/kind.ts';
+import { rspamdFiles } from './rspamd-files.ts';
 import { rspamdRedis } from './rspamd-redis/kind.ts';
 import { rspamdVault } from './rspamd-vault/kind.ts';
 import { sesKind } from './ses/kind.ts';
@@ -20,6 +21,7 @@ export const signerKinds: readonly SignerKind[] = [
   mailcowApiKind,
   mailcowRedis,
   opendkimKind,
+  rspamdFiles,
   rspamdRedis,
   rspamdVault,
   sesKind,

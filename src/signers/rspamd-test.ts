@@ -21,6 +21,8 @@ export const rspamdTest = z
   .optional();
 
 export interface RspamdProbe {
+  /** A message of the domain's, and the values of the DKIM-Signature fields that rspamd would add. @throws Error saying what it answered. */
+  sign(domain: string): Promise<{ readonly message: Buffer; readonly fields: readonly string[] }>;
   /** The selectors that sign a message of the domain's now, each with its whole field. @throws Error saying what rspamd answered. */
   signatures(domain: string): Promise<readonly ProbedSignature[]>;
   /** Whether a message of the domain's is signed with the key, by the key's public half. */
@@ -46,7 +48,7 @@ export function createRspamdProbe(
   const address = new URL('checkv2', url.endsWith('/') ? url : `${url}/`);
   const secretText = password === undefined ? null : readSecret(password);
   const probe: RspamdProbe = {
-    async signatures(domain) {
+    async sign(domain) {
       const user = `postmaster@${domain}`;
       const message = testMessage(domain, clock.now());
       const headers = {
@@ -59,7 +61,11 @@ export function createRspamdProbe(
         ...(secretText === null ? {} : { Password: secretText }),
       };
       const answer = await ask(address, message, headers, timeout);
-      return fieldsOf(answer).map((value) => probed(message, value));
+      return { message, fields: fieldsOf(answer) };
+    },
+    async signatures(domain) {
+      const { message, fields } = await probe.sign(domain);
+      return fields.map((value) => probed(message, value));
     },
     async test(domain, selector, publicKey) {
       const name = `${selector}._domainkey.${domain}`;
