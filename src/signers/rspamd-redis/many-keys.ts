@@ -73,6 +73,10 @@ interface Standing {
   readonly half: string | null;
 }
 
+type Comparison =
+  | { readonly kind: 'right' }
+  | { readonly kind: 'foreign' | 'missing' | 'left'; readonly message: string };
+
 export function createManyKeysSigner(
   options: ManyKeysOptions,
   { id, log }: Pick<SignerDependencies, 'id' | 'log'>,
@@ -108,25 +112,24 @@ export function createManyKeysSigner(
     });
   }
 
-  function compare(keyring: Keyring, there: readonly Standing[]): Inspection {
+  function compare(keyring: Keyring, there: readonly Standing[]): Comparison {
     const known = knownKeys(keyring);
-    for (const { selector, text, wanted, half } of there) {
-      if (text === null || half === wanted) continue;
-      if (half !== null && known.get(selector)?.has(half)) continue;
-      return {
-        kind: 'changed',
-        message: `${where} has another key than ours under ${selector} of ${keyring.domain}.`,
-      };
+    const names = (list: readonly Standing[]) => list.map(({ selector }) => selector).join(', ');
+    const foreign = there.filter(
+      ({ selector, text, wanted, half }) =>
+        text !== null && half !== wanted && !(half !== null && known.get(selector)?.has(half)),
+    );
+    if (foreign.length > 0) {
+      const message = `${where} has another key than ours under ${names(foreign)} of ${keyring.domain}.`;
+      return { kind: 'foreign', message };
     }
     const missing = there.filter(({ wanted, half }) => wanted !== null && half !== wanted);
     if (missing.length > 0) {
-      const names = missing.map(({ selector }) => selector).join(', ');
-      return { kind: 'lost', message: `${where} has no key of ours under ${names} of ${keyring.domain}.` };
+      return { kind: 'missing', message: `${where} has no key of ours under ${names(missing)} of ${keyring.domain}.` };
     }
     const left = there.filter(({ wanted, text }) => wanted === null && text !== null);
-    if (left.length === 0) return { kind: 'as-delivered' };
-    const names = left.map(({ selector }) => selector).join(', ');
-    return { kind: 'changed', message: `${where} has ${names} of ${keyring.domain} again, which sign no more.` };
+    if (left.length === 0) return { kind: 'right' };
+    return { kind: 'left', message: `${where} has ${names(left)} of ${keyring.domain}, which sign no more.` };
   }
 
   function refusalOf({ domain, mustSign, streams }: Keyring): string | null {
@@ -155,13 +158,7 @@ export function createManyKeysSigner(
       if (mark !== null && mark.generation > generation) return acknowledged(mark.generation);
       const there = await standing(keyring, mark);
       const found = compare(keyring, there);
-      const isForeign = there.some(
-        ({ selector, text, half, wanted }) =>
-          text !== null && half !== wanted && !(half !== null && knownKeys(keyring).get(selector)?.has(half)),
-      );
-      if (isForeign && found.kind === 'changed' && keyring.overwrite !== true) {
-        return { kind: 'drifted', message: found.message };
-      }
+      if (found.kind === 'foreign' && keyring.overwrite !== true) return { kind: 'drifted', message: found.message };
       const goes = there.filter(({ wanted, text }) => wanted === null && text !== null);
       const comes = there.filter(({ wanted, half }) => wanted !== null && half !== wanted);
       const stays = there.filter(({ wanted, half }) => wanted !== null && half === wanted);
@@ -231,7 +228,7 @@ export function createManyKeysSigner(
     }
     const mark = await markOf(domain);
     const found = compare(keyring, await standing(keyring, mark));
-    if (found.kind !== 'as-delivered') return { kind: 'failed', message: `Read back after writing: ${found.message}` };
+    if (found.kind !== 'right') return { kind: 'failed', message: `Read back after writing: ${found.message}` };
     delivered.set(domain, keyring);
     return acknowledged(mark?.generation ?? generation);
   }
@@ -241,14 +238,14 @@ export function createManyKeysSigner(
     try {
       const mark = await markOf(keyring.domain);
       const found = compare(keyring, await standing(keyring, mark));
-      if (found.kind === 'as-delivered' && mark !== null && mark.generation >= keyring.generation) {
-        delivered.set(keyring.domain, keyring);
+      if (found.kind === 'right') {
+        if (mark !== null && mark.generation >= keyring.generation) delivered.set(keyring.domain, keyring);
+        return { kind: 'as-delivered' };
       }
-      // An older state that was restored is nobody's will.
+      // A key that signs no more and is there again: by an older state that was restored, or by somebody's hand.
       const older = mark === null || mark.generation < keyring.generation;
-      if (found.kind === 'changed' && older && found.message.includes('sign no more'))
-        return { ...found, kind: 'lost' };
-      return found;
+      const lost = found.kind === 'missing' || (found.kind === 'left' && older);
+      return { kind: lost ? 'lost' : 'changed', message: found.message };
     } catch (error) {
       return { kind: 'unknown', message: error instanceof Error ? error.message : String(error) };
     }
