@@ -1,6 +1,9 @@
 /** The signer `mailcow-api` against mailcow's API as it is, on a real Redis: whole lives of keys, troubles, and what others do there. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { parseConfig } from '../../src/control/config/load.ts';
+import { importMailcow } from '../../src/control/import-mailcow/run.ts';
+import { readMailcowApi } from '../../src/control/import-mailcow/source.ts';
 import { toSignerKeyring } from '../../src/control/keyring.ts';
 import { mark } from '../../src/control/operations.ts';
 import { generateKeyPair, publicKeyData } from '../../src/dkim/key-pair.ts';
@@ -140,6 +143,47 @@ describe.skipIf(!need('redis-server', 'redis-server'))('mailcow-api', () => {
     expect(await held()).toContain('admins-own');
     expect(mailcow.calls.filter((call) => call.includes(`["${domainName}"]`))).toEqual([]);
   });
+
+  test.each([false, true])(
+    'a domain that was imported by the API goes on as it is until it rotates (private keys shown: %s)',
+    async (shown) => {
+      mailcow.showPrivateKeys = shown;
+      const client = createMailcowClient({ url: mailcow.url, apiKey, timeout: 2000 });
+      await client.makeKey(domainName, 'dkim', 2048);
+      const before = await redis.client.hgetall('DKIM_PRIV_KEYS');
+      await using scene = await createSignerScene((now) => make(now));
+      const { publicKey } = await signing();
+      scene.records.set(`dkim._domainkey.${domainName}`, `v=DKIM1; k=rsa; p=${publicKey}`);
+      const settings = `{ kind: mailcow-api, name: ${signer}, url: '${mailcow.url}', apiKey: k }`;
+      const report = await importMailcow(await readMailcowApi(client, []), {
+        operator: scene.operator,
+        config: parseConfig(`roles: { milter: false }\nsigners: [${settings}]`, 'keyturn.yaml'),
+        policy: 'default',
+        shadowPatterns: ['dkim-*'],
+        mailDomains: [],
+        only: [],
+        prover: null,
+      });
+      client.close();
+      expect(report.counts).toMatchObject({ added: 1, failed: 0, skipped: 0 });
+      mailcow.calls.length = 0;
+      const taken = await scene.until(settled, (snapshot) => expectSignedAndFindable(scene, snapshot));
+      expect(active(taken).map(({ selector }) => selector)).toEqual(['dkim']);
+      // Its successor is made on a helper domain; nothing is written over.
+      expect(mailcow.calls.filter((call) => /duplicate|delete|import/.test(call))).toEqual([]);
+      expect(await redis.client.hgetall('DKIM_PRIV_KEYS')).toMatchObject(before);
+      await mark(scene.operator, domainName, { kind: 'rotation-requested', stream: 'default' });
+      await scene.until(
+        (snapshot) => settled(snapshot) && active(snapshot)[0]?.selector !== 'dkim',
+        (snapshot) => expectSignedAndFindable(scene, snapshot),
+      );
+      // The way back is kept.
+      await mark(scene.operator, domainName, { kind: 'rolled-back', stream: 'default' });
+      await scene.until((snapshot) => active(snapshot).length === 1 && active(snapshot)[0]?.selector === 'dkim');
+      await scene.until(() => true);
+      expect((await signing()).selector).toBe('dkim');
+    },
+  );
 
   test('importKeys hands keys over by way of a helper domain, never over the mail domain itself', async () => {
     await using scene = await createSignerScene((now) => make(now, { importKeys: true }));
