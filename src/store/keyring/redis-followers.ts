@@ -32,6 +32,8 @@ export interface RedisFollowers {
   ask(name: string, domains: readonly string[]): Promise<void>;
   /** True where this instance collects now; others do when it stops. */
   holdCollection(instance: string, milliseconds: number): Promise<boolean>;
+  /** Others may collect at once. */
+  releaseCollection(instance: string): Promise<void>;
 }
 
 const reportsAtOnce = 200;
@@ -55,7 +57,9 @@ export function createRedisFollowers(
         const registration = readRegistration(sealer, name, sealed);
         if (registration === null) continue;
         const before = known.get(name);
-        const admission = before === undefined ? null : readRegistration(sealer, name, before);
+        // One that an old key sealed is sealed anew: followers give the old key up before we do.
+        const isReadable = before !== undefined && before.toString('hex', 0, 8) === sealer.keyId;
+        const admission = isReadable ? readRegistration(sealer, name, before) : null;
         followers.push({
           ...registration,
           isAdmitted: admission !== null && sameRegistration(admission, registration),
@@ -101,6 +105,9 @@ export function createRedisFollowers(
       // The lease of a name that no follower can have.
       const held = link.call('EVAL', leaseScript, 1, layout.lease('/collector'), instance, '', milliseconds, '0');
       return (await held) === 1;
+    },
+    async releaseCollection(instance) {
+      await link.call('EVAL', leaseScript, 1, layout.lease('/collector'), instance, '', 1, '0');
     },
   };
 }
