@@ -57,6 +57,17 @@ export function outcomeEvents(before: Snapshot, after: Snapshot, outcome: Outcom
       const { keyId, signerId } = outcome;
       return [event('first-signature-seen', outcome.at, { key: keyId, selector: selectorOf(keyId), signer: signerId })];
     }
+    case 'key-not-created':
+      // It is tried every few seconds: what there is to say is said once, as a condition.
+      return conditionEvents(before.conditions, after.conditions).map(({ change, condition }) => {
+        const { reason, severity, message } = condition;
+        return event(`condition-${change}`, outcome.at, {
+          reason,
+          severity,
+          subject: `stream ${outcome.stream}`,
+          message,
+        });
+      });
     case 'key-created':
     case 'key-imported': {
       const { id, stream, selector, algorithm, bits, publicKey } = outcome.key;

@@ -101,7 +101,7 @@ export async function look(claimed: Claim, context: LookContext): Promise<void> 
     if (renewed === null) return;
     claim = renewed;
     results = await performAll(effects, { ...stored, snapshot: decided.snapshot }, context);
-    barren = results.outcomes.length === 0;
+    barren = results.outcomes.every(({ kind }) => kind === 'key-not-created');
   }
 }
 

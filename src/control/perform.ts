@@ -10,7 +10,7 @@ import type { NewSecret, Store, StoredDomain } from '../store/store.ts';
 import { plain } from './events.ts';
 import { handOver } from './hand-over.ts';
 import { errorText } from './log.ts';
-import { madeAtSigner } from './made-at-signer.ts';
+import { type MadeOffer, madeAtSigner } from './made-at-signer.ts';
 import { recordName, type World } from './world.ts';
 
 /** Steps that only change the store are the look's own business. */
@@ -86,8 +86,15 @@ async function createKey(
     const key = { ...named, id: world.newKeyId(), publicKey: standing, ownership: 'external' as const };
     return { ...noResults, outcomes: [{ kind: 'key-imported', at: clock.now(), key }] };
   }
-  const { publicKey, secret } =
-    (await madeAtSigner(named, snapshot, world.signers)) ?? (await world.keyPair(named.algorithm, named.bits));
+  let made: MadeOffer | null;
+  try {
+    made = await madeAtSigner(named, snapshot, world.signers);
+  } catch (error) {
+    const { stream } = named;
+    const message = `The next key of stream ${stream} could not be made, and is tried again: ${errorText(error)}`;
+    return { ...noResults, outcomes: [{ kind: 'key-not-created', at: clock.now(), stream, message }] };
+  }
+  const { publicKey, secret } = made ?? (await world.keyPair(named.algorithm, named.bits));
   const id = world.newKeyId();
   return {
     ...noResults,

@@ -43,6 +43,7 @@ export function apply(snapshot: Snapshot, outcome: Outcome, guards: Guards = all
     case 'active-changed':
       return applyDecision(snapshot, outcome, guards);
     case 'key-created':
+    case 'key-not-created':
     case 'key-imported':
     case 'key-copied':
     case 'record-written':

@@ -253,6 +253,8 @@ export type Outcome =
       readonly at: number;
       readonly key: Pick<KeyView, 'id' | 'stream' | 'selector' | 'algorithm' | 'bits' | 'publicKey' | 'slot'>;
     }
+  /** A key is wanted, and could not be made (by a signer that makes its keys itself): it is tried again. */
+  | { readonly kind: 'key-not-created'; readonly at: number; readonly stream: string; readonly message: string }
   | {
       readonly kind: 'key-imported';
       readonly at: number;

@@ -362,6 +362,24 @@ describe.skipIf(!need('redis-server', 'redis-server'))('mailcow-api', () => {
       expect(lines.join('\n')).not.toContain('wrong-key');
     });
 
+    test('that keeps keys from being made is a condition of the stream, told once, and gone when it is over', async () => {
+      await using scene = await createSignerScene((now) => make(now, { createShadows: false }));
+      await scene.add();
+      const waiting = await scene.until(({ conditions }) => conditions.some(({ reason }) => reason === 'key-not-made'));
+      const [condition] = waiting.conditions.filter(({ reason }) => reason === 'key-not-made');
+      expect(condition?.message).toContain('createShadows: true');
+      for (let looks = 0; looks < 10; looks++) {
+        scene.time += 6000;
+        await scene.look();
+      }
+      const { items } = await scene.store.journal.list({ order: 'oldest' }, { limit: 1000 });
+      const told = items.filter(({ details }) => (details as { reason?: string }).reason === 'key-not-made');
+      expect(told.map(({ kind }) => kind)).toEqual(['condition-raised']);
+      for (const n of [1, 2, 3]) mailcow.domains.set(`dkim-${n}.${domainName}`, { gal: false });
+      const fine = await scene.until(settled);
+      expect(fine.conditions.filter(({ reason }) => reason === 'key-not-made')).toEqual([]);
+    });
+
     test('when every helper domain is taken it says by what', async () => {
       const made = await make(clock, { shadowCount: 2 });
       await made.makeKey?.(domainName, { selector: 'n1', bits: 2048 });

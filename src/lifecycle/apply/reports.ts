@@ -11,6 +11,7 @@ type Report = Extract<
   {
     kind:
       | 'key-created'
+      | 'key-not-created'
       | 'key-imported'
       | 'key-copied'
       | 'record-written'
@@ -30,12 +31,21 @@ type Report = Extract<
 export const WRITE_REASONS = ['record-waiting', 'record-conflict', 'record-refused', 'write-failed'] as const;
 /** The conditions that a signer's failures leave. */
 export const DELIVERY_REASON = 'signer-not-acknowledging';
+/** The condition of a stream whose next key cannot be made; it stands for as long as one is wanted. */
+export const NOT_MADE_REASON = 'key-not-made';
 export const SELF_TEST_REASON = 'self-test-failed';
 
 export function applyReport(snapshot: Snapshot, report: Report): Applied {
   switch (report.kind) {
     case 'key-created':
       return addKey(snapshot, newKey({ ...report.key, ownership: 'ours', imported: false }, report.at));
+    case 'key-not-created': {
+      const { stream, message, at } = report;
+      const subject = { kind: 'stream', id: stream } as const;
+      return {
+        snapshot: addCondition(snapshot, { subject, reason: NOT_MADE_REASON, severity: 'warning', message, since: at }),
+      };
+    }
     case 'key-imported':
       return addKey(
         snapshot,

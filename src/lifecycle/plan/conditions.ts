@@ -1,5 +1,5 @@
 /** What is not as it should be, in words: what is the matter, and what the reader can do. */
-import { DELIVERY_REASON, SELF_TEST_REASON, WRITE_REASONS } from '../apply/reports.ts';
+import { DELIVERY_REASON, NOT_MADE_REASON, SELF_TEST_REASON, WRITE_REASONS } from '../apply/reports.ts';
 import { chosenBy, isSeen, isSpoiled, signersOf, signersOfKey } from '../facts.ts';
 import { faultOfEntering, isHealthy } from '../rules.ts';
 import type { Condition, KeyView, Subject, Verdict } from '../types.ts';
@@ -235,6 +235,8 @@ function isStillTrue(look: Look, { subject, reason }: Condition): boolean {
     const record = desiredRecord(look, key);
     return record !== null && !isSeen(key, record);
   }
+  if (subject.kind === 'stream' && reason === NOT_MADE_REASON)
+    return look.steps.some((step) => step.kind === 'create-key' && step.stream === subject.id);
   if (subject.kind !== 'signer') return false;
   const signer = look.snapshot.signers.find((s) => s.id === subject.id);
   if (signer === undefined || signer.retry === null) return false;
