@@ -249,6 +249,28 @@ describe.skipIf(!needed)('mailcow by its Redis', () => {
     await waitFor(async () => (await mail()).signedBy.join() === 's1', { what: 'rspamd to sign again' });
   });
 
+  test('read-only, or silent: said in words, in time, and nothing half done', async () => {
+    const now = keyring(domain, 2, [k1, k2]);
+    await signer.deliver(keyring(domain, 1, [k1]));
+    const before = await hashes();
+    await redis.client.config('SET', 'min-replicas-to-write', '1');
+    await expect(signer.deliver(now)).rejects.toThrow(/takes no writes/);
+    expect(await hashes()).toEqual(before);
+    await redis.client.config('SET', 'min-replicas-to-write', '0');
+    redis.freeze();
+    await expect(signer.deliver(now)).rejects.toThrow(/not reached/);
+    expect(await signer.inspect?.(keyring(domain, 1, [k1]))).toMatchObject({ kind: 'unknown' });
+    redis.thaw();
+    await waitFor(async () => (await signer.deliver(now)).kind === 'acknowledged', { what: 'Redis to speak again' });
+    expect(await mail()).toEqual({ verdict: 'accepted', signedBy: ['s2'] });
+  });
+
+  test('another stream is not its business', async () => {
+    await signer.deliver({ ...keyring(domain, 1, [k1]), streams: { default: [k1], news: [k2] } });
+    const failed = await signer.selfTest(domain, 'news', 's2');
+    expect(failed).toMatchObject({ kind: 'failed', message: expect.stringContaining('signs.streams') });
+  });
+
   test('rspamd killed at the switch signs with the new key as soon as it is back', async () => {
     await signer.deliver(keyring(domain, 1, [k1]));
     await plain.kill();

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rspamdVault } from '../../src/signers/rspamd-vault/kind.ts';
 import type { VaultSigner } from '../../src/signers/rspamd-vault/signer.ts';
 import { freePort } from '../support/ports.ts';
+import { runOk } from '../support/processes.ts';
 import { needRspamd, type RspamdServer, startRspamd } from '../support/rspamd.ts';
 import { type TempDir, tempDir } from '../support/temp.ts';
 import { docsGuard } from './rspamd-guard.ts';
@@ -93,6 +94,44 @@ describe.skipIf(!needRspamd())('rspamd with the Vault-shaped endpoint', () => {
     await plain.start();
     expect(await signer.selfTest(domain, 'default', 'r1')).toEqual({ kind: 'signed' });
     expect(await sendMail(plain, domain, keys)).toEqual({ verdict: 'accepted', signedBy: ['e1', 'e2', 'r1', 'r2'] });
+  });
+
+  test('over TLS and by a UNIX socket; never in the clear where others can listen', async () => {
+    const [cert, key] = [dir.join('cert.pem'), dir.join('key.pem')];
+    await runOk('openssl', [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '1',
+      '-subj',
+      '/CN=keyturn',
+      '-keyout',
+      key,
+      '-out',
+      cert,
+    ]);
+    const make = async (settings: object) =>
+      (await rspamdVault.create(
+        rspamdVault.settings.parse({ token, ...settings }),
+        dependencies(dir.path),
+      )) as VaultSigner;
+    for (const settings of [
+      { listen: ['inet:127.0.0.1:0'], tls: { cert, key } },
+      { listen: [`unix:${dir.join('vault.sock')}`] },
+    ]) {
+      const other = await make(settings);
+      await other.load?.(each([keyring(domain, 1, [r1, e1])]));
+      for (const selector of ['r1', 'e1'])
+        expect(await other.selfTest(domain, 'default', selector)).toEqual({ kind: 'signed' });
+      await other.close?.();
+    }
+    await expect(make({ listen: ['inet:0.0.0.0:0'] })).rejects.toThrow('in the clear');
+    await expect(make({ token: undefined })).rejects.toThrow('no token');
   });
 
   test('nobody writes a private key into a log', () => {

@@ -266,6 +266,10 @@ export function createManyKeysSigner(
 
   async function selfTest(domain: string, its: string, selector: string): Promise<SelfTest> {
     const name = `${selector}._domainkey.${domain}`;
+    if (its !== stream) {
+      const message = `Testing ${name}: ${id} signs the stream "${stream}" alone; list it in its \`signs.streams\``;
+      return { kind: 'failed', message };
+    }
     const key = delivered.get(domain)?.streams[its]?.find((each) => each.selector === selector);
     if (key === undefined) {
       return { kind: 'failed', message: `Testing ${name}: it is not among the keys that were handed to ${id} last` };

@@ -36,19 +36,19 @@ export async function readState(
   domain: string,
   selectors: readonly string[],
 ): Promise<OneKeyState> {
-  const selector = await get(redis, hashes.selectors, domain);
-  const publicKey = hashes.publicKeys === null ? null : await get(redis, hashes.publicKeys, domain);
-  const mark = readMark(await get(redis, hashes.marks, domain));
-  const wanted = [...new Set([...selectors, ...(selector === null ? [] : [selector])])];
-  const texts =
-    wanted.length === 0
-      ? []
-      : await many(
-          redis,
-          hashes.privateKeys,
-          wanted.map((each) => `${each}.${domain}`),
-        );
-  return { selector, publicKey, mark, privateKeys: new Map(wanted.map((each, index) => [each, texts[index] ?? null])) };
+  const fields = (names: readonly string[]) => names.map((each) => `${each}.${domain}`);
+  const read = async (names: readonly string[]) =>
+    names.length === 0 ? [] : many(redis, hashes.privateKeys, fields(names));
+  // They go out together on one connection.
+  const [selector, publicKey, mark, texts] = await Promise.all([
+    get(redis, hashes.selectors, domain),
+    hashes.publicKeys === null ? null : get(redis, hashes.publicKeys, domain),
+    get(redis, hashes.marks, domain),
+    read(selectors),
+  ]);
+  const privateKeys = new Map(selectors.map((each, index) => [each, texts[index] ?? null] as const));
+  if (selector !== null && !privateKeys.has(selector)) privateKeys.set(selector, (await read([selector]))[0] ?? null);
+  return { selector, publicKey, mark: readMark(mark), privateKeys };
 }
 
 export async function get(redis: RedisConnection, key: string, field: string): Promise<string | null> {
@@ -76,11 +76,21 @@ export function readMark(text: string | null): Mark | null {
   return null;
 }
 
+/** Looking into a private key costs a millisecond, and an inspection looks into all of them: by digests of their texts. */
+const halves = new Map<string, string | null>();
+const mostHalves = 50_000;
+
 /** The contents of the `p=` of a private key in a text; null where it is none. */
 export function publicHalf(text: string | null): string | null {
   if (text === null) return null;
+  const digest = hash('sha256', text, 'base64');
+  const known = halves.get(digest);
+  if (known !== undefined) return known;
   const imported = importPrivateKey(text);
-  return imported.ok ? publicKeyData(imported.pair.publicKey) : null;
+  const half = imported.ok ? publicKeyData(imported.pair.publicKey) : null;
+  if (halves.size >= mostHalves) halves.clear();
+  halves.set(digest, half);
+  return half;
 }
 
 /** Tells keys apart without telling them. */

@@ -202,6 +202,7 @@ export function createOneKeySigner(
       kind: 'failed',
       message: `Testing ${selector}._domainkey.${domain}: ${message}`,
     });
+    if (its !== stream) return failed(`${id} signs the stream "${stream}" alone; list it in its \`signs.streams\``);
     const keyring = delivered.get(domain);
     const key = keyring?.streams[its]?.find((each) => each.selector === selector);
     if (key === undefined) return failed(`it is not among the keys that were handed to ${id} last`);
