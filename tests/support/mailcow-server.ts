@@ -193,9 +193,14 @@ export async function startMailcow(options: MailcowOptions): Promise<MailcowServ
     const messages: Message[] = [];
     const targets = Array.isArray(given.to_domain) ? given.to_domain : [given.to_domain];
     for (const to of targets.map(String).filter((each) => each !== '')) {
-      await redis.hset('DKIM_PUB_KEYS', to, pubkey);
-      await redis.hset('DKIM_SELECTORS', to, selector);
-      await redis.hset('DKIM_PRIV_KEYS', `${selector}.${to}`, pem);
+      // In mailcow's order, one command after the other and as close together as a test can have them: what lies between the selector and
+      // its key is a window of mailcow's own.
+      await redis
+        .pipeline()
+        .hset('DKIM_PUB_KEYS', to, pubkey)
+        .hset('DKIM_SELECTORS', to, selector)
+        .hset('DKIM_PRIV_KEYS', `${selector}.${to}`, pem)
+        .exec();
       messages.push(success('duplicate', ['dkim_duplicated', from, to]));
     }
     return messages;

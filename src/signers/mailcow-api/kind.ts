@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { secret } from '../../settings/secret.ts';
 import { durationBetween } from '../../settings/values.ts';
 import { defineSignerKind } from '../kind.ts';
+import { createRspamdProbe, rspamdTest } from '../rspamd-test.ts';
 import { createMailcowClient } from './client.ts';
 import { createMailcowSigner } from './signer.ts';
 
@@ -28,11 +29,13 @@ export const mailcowApiKind = defineSignerKind({
     /** Keyturn makes the keys and hands them over; they stand in mailcow's API log afterwards. */
     importKeys: z.boolean().default(false),
     timeout: durationBetween(100, 300_000).prefault('20s'),
+    /** mailcow's rspamd, to have test messages signed. */
+    test: rspamdTest,
   }),
   reach: 'shared',
   abilities: () => ({ algorithms: ['rsa'], atMost: 1 }),
   create(settings, dependencies) {
-    const { url, timeout, shadows, shadowCount, createShadows, importKeys, ca } = settings;
+    const { url, timeout, shadows, shadowCount, createShadows, importKeys, ca, test } = settings;
     const client = createMailcowClient({
       url,
       apiKey: dependencies.readSecret(settings.apiKey),
@@ -43,6 +46,7 @@ export const mailcowApiKind = defineSignerKind({
       client,
       shadows: { template: shadows, count: shadowCount, create: createShadows },
       importKeys,
+      probe: test === undefined ? null : createRspamdProbe(test, dependencies),
     };
     return createMailcowSigner(options, dependencies);
   },

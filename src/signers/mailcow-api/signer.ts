@@ -3,10 +3,11 @@
  * domain when its turn has come. Nothing is deleted before something else stands in its place, and everything is read back.
  */
 import { createPrivateKey } from 'node:crypto';
-import { publicKeyData } from '../../dkim/key-pair.ts';
+import { publicKeyData, publicKeyFromData } from '../../dkim/key-pair.ts';
 import type { Keyring } from '../keyring.ts';
 import type { SignerDependencies } from '../kind.ts';
 import { isOurs, type Wanted, wantedKey } from '../one-key.ts';
+import type { RspamdProbe } from '../rspamd-test.ts';
 import type { Delivery, FoundKey, Inspection, MadeKey, SelfTest, Signer } from '../signer.ts';
 import { createTurns } from '../turns.ts';
 import type { MailcowClient, MailcowKey } from './client.ts';
@@ -18,13 +19,15 @@ export interface MailcowSignerOptions {
   readonly shadows: ShadowSettings;
   /** Keys are made by Keyturn and handed over by `add/dkim_import`: mailcow's API log then holds them. */
   readonly importKeys: boolean;
+  /** Has mailcow's rspamd sign test messages; null where only what mailcow shows is gone by. */
+  readonly probe: RspamdProbe | null;
 }
 
 /** A key that was made and never heard of again is taken away after so long, milliseconds: no look takes a day. */
 const abandonedAfter = 86_400_000;
 
 export function createMailcowSigner(
-  { client, shadows: shadowSettings, importKeys }: MailcowSignerOptions,
+  { client, shadows: shadowSettings, importKeys, probe }: MailcowSignerOptions,
   { id, clock, log, folder }: SignerDependencies,
 ): Signer {
   const memory = createMemory(folder);
@@ -136,7 +139,7 @@ export function createMailcowSigner(
     }
   }
 
-  /** mailcow signs no message on demand: what it shows is all that can be known; where it shows private keys too, one signs a probe. */
+  /** mailcow's API signs no message on demand: without a way to its rspamd, what it shows is all that can be known. */
   async function selfTest(domain: string, selector: string): Promise<SelfTest> {
     try {
       const expected = memory.get(domain);
@@ -149,7 +152,10 @@ export function createMailcowSigner(
       if (present.publicKey !== expected.publicKey)
         return { kind: 'failed', message: `mailcow shows another public key under ${selector} of ${domain}.` };
       checkHalves(present, domain);
-      return { kind: 'signed' };
+      if (probe === null) return { kind: 'signed' };
+      const key = publicKeyFromData('rsa', present.publicKey);
+      if (!key.ok) return { kind: 'failed', message: `mailcow shows no usable public key for ${domain}.` };
+      return await probe.test(domain, selector, key.key);
     } catch (error) {
       return { kind: 'failed', message: textOf(error) };
     }
