@@ -18,7 +18,7 @@ export interface KeyringFeedRole {
 }
 
 /** How often the journal is asked for what changed, milliseconds: a change is to reach every milter within a second. */
-const publishEvery = 150;
+export const publishEvery = 150;
 const collectEvery = 300;
 
 /** Null where no Redis is configured, or this process does not reconcile. @throws ConfigError, StoreError for the keyrings' key. */
