@@ -173,6 +173,32 @@ describe('an agent', () => {
     });
     expect(response.status).toBe(428);
   });
+
+  test('goes to another instance of the control plane when one is gone, and is known there', async () => {
+    await using store = await openMemoryStore();
+    await addActiveDomain(store, 'ours.test');
+    const signers = [{ kind: 'agent', name: 'mx1', token }];
+    const one = await startControl(store, { signers });
+    await using two = await startControl(store, { signers });
+    await using mx1 = await startSceneAgent(dir, folder(), { url: [one.url, two.url], token });
+    await acknowledged(store, 'ours.test', 1);
+    await one.stop();
+    await activate(store, 'ours.test', 's2');
+    await acknowledged(store, 'ours.test', 2);
+    expect(two.log.has('agent-name-taken')).toBe(false);
+    expect(signaturesOf(await sendThrough(mx1, 'ours.test'))).toHaveLength(1);
+  });
+
+  test('whose milter cannot open its socket ends, and says which', async () => {
+    await using store = await openMemoryStore();
+    await addActiveDomain(store, 'ours.test');
+    await using control = await startControl(store, { signers: [{ kind: 'agent', name: 'mx1', token }] });
+    const more = { milter: { listen: ['unix:/nowhere/at/all.sock'] } };
+    await using mx1 = await startSceneAgent(dir, folder(), { url: control.url, token }, { more });
+    await expect(mx1.agent.ended).rejects.toThrow('/nowhere/at/all.sock');
+    // Nothing counts on what never signed: it has acknowledged nothing.
+    expect((await signerOf(store, 'ours.test'))?.acknowledgedGeneration).toBe(0);
+  });
 });
 
 describe('two agents of one name', () => {

@@ -148,7 +148,7 @@ describe.skipIf(!tools)('mail servers elsewhere', () => {
       startTraffic({ ...common, socket: milter, algorithms: ['rsa-sha256'], connectAnew: true }),
     ];
 
-    await sleep(2500);
+    await sleep(1500);
     await end('mx1', 'SIGKILL');
     await agent('mx1');
     // For longer than a key may rest in this policy: agents sign on, and one starts without the control plane.
@@ -164,12 +164,12 @@ describe.skipIf(!tools)('mail servers elsewhere', () => {
       },
       { within: 5000, every: 250, what: 'mx2 to have given its milter what it has' },
     );
-    await sleep(Math.max(0, 6000 - (performance.now() - dnsWasAway)));
+    await sleep(Math.max(0, 5000 - (performance.now() - dnsWasAway)));
     await serve();
-    await sleep(2000);
+    await sleep(1000);
     await end('mx3', 'SIGKILL');
     await agent('mx3');
-    await sleep(3000);
+    await sleep(1500);
 
     // Left in peace, a rotation that is asked for now comes to its end everywhere.
     await end('serve', 'SIGTERM');

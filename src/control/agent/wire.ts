@@ -12,7 +12,7 @@ export const BOOT_HEADER = 'keyturn-boot';
 /** The agent's own time, epoch milliseconds: it is compared, never believed. */
 export const TIME_HEADER = 'keyturn-time';
 /** Reports in one call at most. */
-export const MOST_REPORTS = 1000;
+export const MOST_REPORTS = 500;
 /** Octets of a request's body at most. */
 export const MOST_REQUEST_BYTES = 2 * 1024 * 1024;
 /** Octets of an answer at most, unpacked. */
@@ -45,7 +45,7 @@ const keyringItem = z.object({
   born: generation,
   generation,
   mustSign: z.boolean(),
-  streams: z.record(name, z.array(key)),
+  streams: z.record(z.string().min(1), z.array(key)),
   others: z.array(other),
   /** What somebody else put at the signers is to be written over. */
   overwrite: z.boolean(),
@@ -54,7 +54,7 @@ const keyringItem = z.object({
   /** The generation that the control plane knows the agent to have. */
   acknowledged: generation,
   /** Keys that it has not seen the agent sign with. */
-  tests: z.array(z.object({ stream: name, selector, entered: generation })),
+  tests: z.array(z.object({ stream: z.string(), selector, entered: generation })),
 });
 
 /** The domain is the agent's no more; with a generation, that is to be acknowledged. */

@@ -40,7 +40,7 @@ export interface RunningAgent extends AsyncDisposable {
   /** Where the built-in milter listens; empty while it waits for its first keyrings. */
   readonly endpoints: readonly string[];
   status(): AgentStatus;
-  /** Resolves when the agent is stopped; rejects with {@link AgentTaken} when another holds its name. */
+  /** Resolves when the agent is stopped; rejects with {@link AgentTaken} when another holds its name, or with the error of a socket. */
   readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
@@ -48,6 +48,11 @@ export interface RunningAgent extends AsyncDisposable {
 /** Another agent runs under this one's name, here or elsewhere. */
 export class AgentTaken extends Error {
   override readonly name = 'AgentTaken';
+}
+
+/** A socket of a signer cannot be opened: without it the agent is of no use. */
+class SocketsClosed extends Error {
+  override readonly name = 'SocketsClosed';
 }
 
 const shortestPause = 500;
@@ -114,12 +119,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     closers.push(() => holdings.stop());
 
     const connection = createConnection(options, { link, time, elapsed });
-    const begun = state.value.taken ? false : await holdings.begin();
+    const begun = await holdings.begin();
     if (state.value.taken)
       log.warn('agent-waits', {
         reason: 'another agent held its name when it ended: it signs when the control plane has greeted it',
       });
-    if (begun) await openSockets(holdings, signers, log);
+    if (begun && !state.value.taken) await openSockets(holdings, signers, log);
 
     const status = (): AgentStatus => ({
       name: connection.name,
@@ -163,14 +168,18 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     async function sendReports(): Promise<void> {
       if (!connection.isUp) return;
       for (let letters = outbox.take(); letters !== null && !stopping.signal.aborted; letters = outbox.take()) {
-        const { refused } = await link.call({
-          method: 'POST',
-          path: 'reports',
-          body: { reports: letters.reports },
-          answer: reportsAnswer,
-        });
-        letters.settle();
-        if (refused > 0) log.debug('reports-refused', { count: refused });
+        try {
+          const body = { reports: letters.reports };
+          const { refused } = await link.call({ method: 'POST', path: 'reports', body, answer: reportsAnswer });
+          letters.settle();
+          if (refused > 0) log.debug('reports-refused', { count: refused });
+        } catch (error) {
+          if (!(error instanceof LinkError) || (error.problem !== 'bad-request' && error.problem !== 'too-large'))
+            return;
+          // What is not understood would stand in the way of all that comes after it for ever.
+          letters.settle();
+          log.error('reports-not-understood', { count: letters.reports.length, why: error.message });
+        }
       }
     }
 
@@ -243,7 +252,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       let position = await loadAll();
       state.setTaken(false);
       connection.up();
-      if (signers.endpoints.length === 0 && !holdings.isOpen) await openSockets(holdings, signers, log);
+      if (!holdings.isOpen) await openSockets(holdings, signers, log);
       const loadedAt = elapsed();
       while (!stopping.signal.aborted && elapsed() - loadedAt < compareEvery) {
         const path = `changes?since=${position}&wait=${wait}`;
@@ -266,12 +275,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
           await followOnce();
         } catch (error) {
           if (stopping.signal.aborted) return;
+          if (error instanceof SocketsClosed) throw error;
           const pause = connection.lost(error);
           if (pause === null) {
             state.setTaken(true);
             throw new AgentTaken(errorText(error));
           }
-          if (!(error instanceof LinkError) || error.kind === 'away') link.next();
+          if (!(error instanceof LinkError) || !staying.has(error.problem ?? '')) link.next();
           await sleep(pause * (0.5 + random() / 2), undefined, { signal: stopping.signal }).catch(() => undefined);
         }
       }
@@ -313,10 +323,18 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   }
 }
 
+/** Refusals that another instance would answer with as well. */
+const staying = new Set<string>(['name-taken', 'not-greeted', 'position-unknown']);
+
 const byeAnswer = changesAnswer.pick({ time: true });
 
+/** @throws SocketsClosed */
 async function openSockets(holdings: Holdings, signers: LocalSigners, log: Log): Promise<void> {
-  await holdings.open();
+  try {
+    await holdings.open();
+  } catch (error) {
+    throw new SocketsClosed(errorText(error));
+  }
   log.info('ready', { domains: holdings.domains().length, milter: signers.endpoints });
 }
 

@@ -1,12 +1,16 @@
 /** What would become of this agent if it were started: each thing that has to be right, one after the other. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemClock } from '../../../lifecycle/clock.ts';
 import { roughDuration } from '../../../settings/durations.ts';
+import { lockInstance } from '../../instance-lock.ts';
+import { errorText, silentLog } from '../../log.ts';
 import { checkAnswer } from '../wire.ts';
 import { linkOf } from './agent.ts';
 import type { LoadedAgentConfig } from './config.ts';
 import { LinkError } from './link.ts';
-import { abilitiesOf } from './local-signers.ts';
+import { abilitiesOf, createLocalSigners } from './local-signers.ts';
+import { readStatus } from './status.ts';
 
 export interface Checked {
   readonly verdict: 'right' | 'wrong' | 'away' | 'note';
@@ -53,14 +57,47 @@ export async function checkControl(
   } finally {
     link.close();
   }
-  const isFirst = !existsSync(join(loaded.dataFolder, 'keyrings.cache'));
-  found.push({
-    verdict: 'note',
-    what: isFirst
-      ? 'it has no keyrings yet: it opens its sockets when it has been given all of them'
-      : 'it has keyrings from before: it signs by them from its start on',
-  });
-  return found;
+  return [...found, ...(await checkSigners(loaded, env))];
+}
+
+/** Where an agent runs, it says itself how its signers are; where none does, they are made and closed again. */
+async function checkSigners(loaded: LoadedAgentConfig, env: Parameters<typeof checkControl>[1]): Promise<Checked[]> {
+  const { dataFolder } = loaded;
+  const lock = existsSync(dataFolder) ? lockInstance(dataFolder, 'agent') : undefined;
+  if (lock === null) {
+    const status = readStatus(dataFolder);
+    if (status === null)
+      return [{ verdict: 'note', what: 'an agent runs here, and has not said yet how its signers are' }];
+    const { troubles, domains, behind } = status;
+    return [
+      ...troubles.map(({ domain, message }): Checked => ({ verdict: 'wrong', what: `${domain}: ${message}` })),
+      {
+        verdict: behind === 0 ? 'right' : 'wrong',
+        what: `the signers of the agent that runs here have the newest keyrings of ${domains - behind} of ${domains} domains`,
+      },
+    ];
+  }
+  try {
+    const signers = await createLocalSigners({ loaded, env, clock: systemClock, log: silentLog });
+    await signers.close();
+    const isFirst = !existsSync(join(dataFolder, 'keyrings.cache'));
+    return [
+      {
+        verdict: 'right',
+        what: `its signers can be used: ${signers.names.map(({ name, kind }) => `${name} (${kind})`).join(', ')}`,
+      },
+      {
+        verdict: 'note',
+        what: isFirst
+          ? 'it has no keyrings yet: it opens its sockets when it has been given all of them'
+          : 'it has keyrings from before: it signs by them from its start on',
+      },
+    ];
+  } catch (error) {
+    return [{ verdict: 'wrong', what: errorText(error) }];
+  } finally {
+    lock?.release();
+  }
 }
 
 function compare(

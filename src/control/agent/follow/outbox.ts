@@ -3,6 +3,8 @@ import { MOST_REPORTS, type Report } from '../wire.ts';
 
 /** How often the signatures of a key on real mail are told of, milliseconds. */
 const tellSeenEvery = 10 * 60_000;
+/** What a signer has to say is told up to this length. */
+const mostWords = 1000;
 
 export interface Outbox {
   put(report: Report): void;
@@ -41,7 +43,8 @@ export function createOutbox(elapsed: () => number): Outbox {
     if (its?.size === 0) byDomain.delete(domain);
   };
   return {
-    put(report) {
+    put(given) {
+      const report = 'message' in given ? { ...given, message: given.message.slice(0, mostWords) } : given;
       if (report.kind === 'acknowledged') drop(report.domain, 'not-acknowledged');
       put(slotOf(report), { report, at: elapsed() });
     },
