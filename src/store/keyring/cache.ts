@@ -10,7 +10,7 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encodeEntry, FILE_HEAD_BYTES, fileHead, readEntries, readFileId } from './cache-file.ts';
+import { type CacheEntry, encodeEntry, FILE_HEAD_BYTES, fileHead, readEntries, readFileId } from './cache-file.ts';
 import { type FeedDamage, FeedError, type FeedPosition, type FeedRecord } from './feed.ts';
 import type { Registration } from './follower.ts';
 import { contentOf, type RecordSealer } from './sealed-record.ts';
@@ -103,7 +103,7 @@ export function createKeyringCache(folder: string, sealer: RecordSealer): Keyrin
     current = { id, bytes, log: file, logBytes: 0 };
   }
 
-  async function begin(): Promise<CacheWriter> {
+  async function begin(): Promise<CacheWriter & { copy(entries: readonly CacheEntry[]): Promise<void> }> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const id = randomBytes(16);
     const beside = `${main}.new`;
@@ -117,6 +117,7 @@ export function createKeyringCache(folder: string, sealer: RecordSealer): Keyrin
     };
     return {
       add: (records) => write(records.map(recordEntry)),
+      copy: (entries) => write(entries.map(({ name, payload }) => encodeEntry('record', name, payload))),
       async finish(state) {
         await write([stateEntry(id, state)]);
         await file.datasync();
@@ -134,6 +135,7 @@ export function createKeyringCache(folder: string, sealer: RecordSealer): Keyrin
   /** Of every domain the last record, in a new cache. */
   async function compact(state: CacheState): Promise<void> {
     const files = [await open(main, 'r'), await open(log, 'r')];
+    const writer = await begin();
     try {
       const last = new Map<string, string>();
       for (const [index, file] of files.entries()) {
@@ -141,18 +143,18 @@ export function createKeyringCache(folder: string, sealer: RecordSealer): Keyrin
           for (const { type, name, from } of entries) if (type === 'record') last.set(name, `${index} ${from}`);
         }
       }
-      const writer = await begin();
       for (const [index, file] of files.entries()) {
         for await (const entries of readEntries(file)) {
           const kept = entries.filter(
             ({ type, name, from }) => type === 'record' && last.get(name) === `${index} ${from}`,
           );
-          // What does not open is dropped: what comes next for its domain is another record.
-          const opened = kept.map(({ name, payload }) => open_(name, payload)).filter(({ kind }) => kind !== 'damaged');
-          await writer.add(opened as FeedRecord[]);
+          await writer.copy(kept);
         }
       }
       await writer.finish(state);
+    } catch (error) {
+      await writer.abandon();
+      throw error;
     } finally {
       for (const file of files) await file.close();
     }
@@ -168,14 +170,12 @@ export function createKeyringCache(folder: string, sealer: RecordSealer): Keyrin
         const { state, end } = await readAll(file, id, onRecords);
         if (state === null) return null;
         const later = await openIfThere(log);
-        const belongs = later !== null && (await readFileId(later))?.equals(id) === true;
-        if (later === null || !belongs) {
+        if (later === null || (await readFileId(later))?.equals(id) !== true) {
           await later?.close();
           await startLog(id, end);
           return state;
         }
-        const more = await readAll(later, id, onRecords);
-        await later.close();
+        const more = await readAll(later, id, onRecords).finally(() => later.close());
         const appended = await open(log, 'r+');
         // What the machine did not get to write whole.
         await appended.truncate(more.end);
