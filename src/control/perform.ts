@@ -181,7 +181,7 @@ async function ourValues(key: KeyView, { snapshot }: StoredDomain, world: World,
   const ours = [key, ...(key.state === 'removed' ? [] : before)]
     .flatMap((each) => [world.recordText(each, 'key'), world.recordText(each, 'revoked')])
     .filter((text) => text !== null);
-  if (!key.imported) return ours;
+  if (!isTakenOver(key)) return ours;
   const seen = (await store.proofs(key.id)).find((proof) => proof.expected === 'key' && proof.verdict === 'seen');
   const answers: unknown = seen === undefined ? [] : (seen.detail as { answers?: unknown }).answers;
   const values = Array.isArray(answers) ? answers.flatMap((answer: { values?: unknown }) => answer.values ?? []) : [];
@@ -209,11 +209,16 @@ async function prove(
   };
 }
 
+/** It came with a record that somebody may have written before us: at its own domain, or at the shadow from which it was copied. */
+function isTakenOver({ imported, copiedFrom }: KeyView): boolean {
+  return imported || copiedFrom !== undefined;
+}
+
 /** A record that stood before us, or is somebody else's, counts in whatever form it is written; one of ours is as we wrote it. */
-function expectedRecord({ imported, ownership, written }: KeyView, kind: RecordKind, value: string | null): Expected {
+function expectedRecord(key: KeyView, kind: RecordKind, value: string | null): Expected {
   if (value === null) return { kind: 'absent' };
   if (kind === 'revoked') return { kind, value };
-  return { kind: 'key', value, anyForm: ownership === 'external' || (imported && written === null) };
+  return { kind: 'key', value, anyForm: key.ownership === 'external' || (isTakenOver(key) && key.written === null) };
 }
 
 /** At least the generation asked for is handed over, for the decision was committed before. */

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { loadConfig } from '../../src/control/config/load.ts';
+import { copyKey } from '../../src/control/copy-key.ts';
 import type { ImportReport } from '../../src/control/import-mailcow/report.ts';
 import { silentLog } from '../../src/control/log.ts';
 import { mark, type Operator } from '../../src/control/operations.ts';
@@ -280,6 +281,20 @@ describe.skipIf(!ready)('an installation', () => {
       const [selector] = await signedBy('example.com');
       expect(selector).not.toBe('s1');
       expect(await signedBy('shop.example.com')).toEqual(['s1']);
+      // The helper domain's key was published where it was found, and takes over when it is asked to.
+      const shadow = 'dkim-backup1.example.com';
+      const ready = async () =>
+        (await snapshot(shadow)).keys.find((each) => each.selector === 'b1' && each.state === 'standby');
+      await waitFor(async () => (await ready()) !== undefined, { within: 20_000, what: "the helper domain's key" });
+      const target = { domain: 'example.com', stream: 'default', use: true };
+      expect((await copyKey(operator, shadow, (await ready())?.id ?? '', target)).kind).toBe('done');
+      await waitFor(
+        async () => {
+          if ((await signedBy('example.com'))[0] === 'b1') return true;
+          throw new Error(JSON.stringify(await snapshot('example.com')));
+        },
+        { within: 30_000, what: 'the switch to it' },
+      );
       // The blind key is kept where it was.
       expect((await hashesOf(redis.client)).DKIM_PRIV_KEYS?.['s0.example.com']).toBe(pair('old').pem);
     },
