@@ -152,7 +152,8 @@ async function lookUp(
 ): Promise<{ readonly key: KeyView; readonly proof: Proof }> {
   const value = recordText(key, 'key') ?? '';
   const name = recordName(key.selector, recordDomain(domain));
-  return { key, proof: await prove(name, { kind: 'key', value }, AbortSignal.timeout(patience)) };
+  // A key that was taken over has its record in the form in which somebody else wrote it.
+  return { key, proof: await prove(name, { kind: 'key', value, anyForm: true }, AbortSignal.timeout(patience)) };
 }
 
 /** Nobody has said what stands there. */
