@@ -185,7 +185,12 @@ async function listEvents(db: Db, filter: JournalFilter, page: PageRequest = {})
   return { items, next: rows.length > limit ? String(items.at(-1)?.seq) : null };
 }
 
-async function verifyChain(db: Db, key: Uint8Array, { progress, noted }: VerifyOptions = {}): Promise<JournalVerdict> {
+/** Reads the whole chain; see {@link JournalStore.verify}. */
+export async function verifyChain(
+  db: Db,
+  key: Uint8Array,
+  { progress, noted }: VerifyOptions = {},
+): Promise<JournalVerdict> {
   const wanted = noted === undefined ? null : Buffer.from(noted, 'hex');
   // The head first: entries that are written meanwhile come after it, and are not judged.
   const stored = await db.selectFrom('meta').select('value').where('name', '=', HEAD).executeTakeFirst();

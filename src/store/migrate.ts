@@ -1,9 +1,9 @@
 /** Brings the schema to this program's version, beside other processes that may be doing the same. */
-import { type Kysely, sql } from 'kysely';
+import { Kysely, sql } from 'kysely';
 import type { StoreDialect } from './dialect.ts';
 import { StoreError } from './errors.ts';
 import { migrations } from './migrations.ts';
-import type { Db } from './tables.ts';
+import type { Db, Tables } from './tables.ts';
 
 /** The schema version that this program works with. */
 export const newestSchema = migrations.length;
@@ -63,4 +63,24 @@ async function currentVersion(db: Db, dialect: StoreDialect): Promise<number> {
 export async function schemaVersion(db: Db): Promise<number> {
   const row = await db.selectFrom('meta').select('value').where('name', '=', 'schema-version').executeTakeFirst();
   return row ? Number(row.value) : 0;
+}
+
+export interface SchemaVersions {
+  /** 0 where there is no store yet. */
+  readonly before: number;
+  readonly after: number;
+}
+
+/** Migrates by itself, without opening the store; with `dryRun` it only looks. */
+export async function migrateStore(dialect: StoreDialect, dryRun: boolean): Promise<SchemaVersions> {
+  const db: Db = new Kysely<Tables>({ dialect: dialect.kysely });
+  try {
+    const tables = await db.introspection.getTables();
+    const before = tables.some(({ name }) => name === 'meta') ? await schemaVersion(db) : 0;
+    if (dryRun) return { before, after: before };
+    await migrate(db, dialect);
+    return { before, after: await schemaVersion(db) };
+  } finally {
+    await db.destroy();
+  }
 }
