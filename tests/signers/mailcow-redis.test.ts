@@ -109,6 +109,33 @@ describe.skipIf(!needed)('mailcow by its Redis', () => {
     await second.close?.();
   });
 
+  test('two instances at once: the newest generation wins, whole, in whatever order they come', async () => {
+    const second = await make();
+    const [first, all] = [signer, [k1, k2, k3]];
+    for (let round = 1; round <= 8; round++) {
+      const base = round * 10;
+      const at = (n: number) =>
+        keyring(domain, base + n, all.slice(0, n + 1), {
+          others: all.slice(n + 1).map((key) => other(key, 'standby')),
+        });
+      const answers = await Promise.all([
+        first.deliver(at(1)),
+        second.deliver(at(2)),
+        first.deliver(at(0)),
+        second.deliver(at(1)),
+        first.deliver(at(2)),
+      ]);
+      for (const answer of answers) expect(['acknowledged', 'pending', 'failed']).toContain(answer.kind);
+      // Whoever was told to come again comes again.
+      await first.deliver(at(0));
+      expect(await second.deliver(at(2))).toEqual(acknowledged(base + 2));
+      const { selectors, publicKeys, privateKeys } = await hashes();
+      expect([selectors[domain], publicKeys[domain], privateKeys[`s3.${domain}`]]).toEqual(['s3', spki(k3), pem(k3)]);
+      expect(JSON.parse((await redis.client.hget('KEYTURN_DKIM', domain)) ?? '{}').generation).toBe(base + 2);
+    }
+    await second.close?.();
+  });
+
   test('never leaves the domain without a key', async () => {
     await signer.deliver(keyring(domain, 1, [k1]));
     expect(await signer.deliver(keyring(domain, 2, []))).toMatchObject({ kind: 'failed' });
@@ -234,6 +261,24 @@ describe.skipIf(!needed)('mailcow by its Redis', () => {
     expect(await mail()).toEqual({ verdict: 'accepted', signedBy: ['s1'] });
     expect(await sendMail(guarded, domain, keys)).toEqual({ verdict: 'accepted', signedBy: ['s1'] });
     expect(needs.lines.join('\n')).toContain('redis-lost-everything');
+    for (let n = 0; n < 60; n++) await signer.forget(`d${n}.example`);
+  });
+
+  test('flushed, and written by somebody else in the same moment: theirs stays, the rest is put back', async () => {
+    await signer.deliver(keyring(domain, 1, [k1]));
+    await signer.deliver(keyring('other.example', 1, [k2]));
+    await waitFor(async () => (await redis.client.hget('KEYTURN_DKIM', '*')) !== null, { what: 'the mark' });
+    const theirs = [`dkim.${domain}`, pem(foreign)] as const;
+    await redis.client
+      .multi()
+      .flushall()
+      .hset('DKIM_PRIV_KEYS', ...theirs)
+      .hset('DKIM_SELECTORS', domain, 'dkim')
+      .exec();
+    await waitFor(async () => (await redis.client.hget('DKIM_SELECTORS', 'other.example')) === 's2', { what: 'ours' });
+    await waitFor(async () => (await redis.client.hget('KEYTURN_DKIM', '*')) !== null, { what: 'the mark' });
+    expect((await hashes()).selectors).toEqual({ [domain]: 'dkim', 'other.example': 's2' });
+    expect(await signer.inspect?.(keyring(domain, 1, [k1]))).toMatchObject({ kind: 'changed' });
   });
 
   test('away: nothing is thrown away and the words say what to do; back without its data, all of it is put back', async () => {

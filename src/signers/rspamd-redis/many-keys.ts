@@ -42,15 +42,11 @@ export interface ManyKeysOptions {
 }
 
 /**
- * KEYS: private keys, marks. ARGV: domain, generation, mark, number of fields, then for each: field, the text that stood there or '', the text
+ * KEYS: private keys, marks. ARGV: domain, the mark that stood there or '', mark, number of fields, then for each: field, the text that stood there or '', the text
  * that is to stand there or ''. All of it or nothing.
  */
 const change = `
-local mark = redis.call('HGET', KEYS[2], ARGV[1])
-if mark then
-  local read, before = pcall(cjson.decode, mark)
-  if read and type(before) == 'table' and (tonumber(before.generation) or 0) > tonumber(ARGV[2]) then return 'older' end
-end
+if (redis.call('HGET', KEYS[2], ARGV[1]) or '') ~= ARGV[2] then return 'changed' end
 for i = 0, tonumber(ARGV[4]) - 1 do
   if (redis.call('HGET', KEYS[1], ARGV[5 + 3 * i]) or '') ~= ARGV[6 + 3 * i] then return 'changed' end
 end
@@ -91,7 +87,8 @@ export function createManyKeysSigner(
     log,
     restore: () => restoreAll(delivered.values(), put),
   });
-  const markOf = async (domain: string) => readMark(await get(redis, marks, domain));
+  const markText = async (domain: string) => (await get(redis, marks, domain)) ?? '';
+  const markOf = async (domain: string) => readMark(await markText(domain));
 
   /** What stands there under every selector that is or was ours. */
   async function standing(keyring: Keyring, mark: Mark | null): Promise<readonly Standing[]> {
@@ -154,11 +151,16 @@ export function createManyKeysSigner(
     }
     const texts = new Map(keys.map((key) => [key.selector, rspamdKeyText(key.privateKey)] as const));
     for (let attempt = 0; attempt < attempts; attempt++) {
-      const mark = await markOf(domain);
+      const text = await markText(domain);
+      const mark = readMark(text);
       if (mark !== null && mark.generation > generation) return acknowledged(mark.generation);
       const there = await standing(keyring, mark);
       const found = compare(keyring, there);
-      if (found.kind === 'foreign' && keyring.overwrite !== true) return { kind: 'drifted', message: found.message };
+      if (found.kind === 'foreign' && keyring.overwrite !== true) {
+        // Once more: another instance may have been changing it between two reads.
+        if (attempt === 0) continue;
+        return { kind: 'drifted', message: found.message };
+      }
       const goes = there.filter(({ wanted, text }) => wanted === null && text !== null);
       const comes = there.filter(({ wanted, half }) => wanted !== null && half !== wanted);
       const stays = there.filter(({ wanted, half }) => wanted !== null && half === wanted);
@@ -169,19 +171,17 @@ export function createManyKeysSigner(
         goes.flatMap(({ selector, half }) => (half === null ? [] : [[selector, digestOf(half)]])),
       );
       const apart = stays.length === 0 && comes.length > 0 && goes.length > 0;
+      const [from, to] = [
+        { generation: mark?.generation ?? 0, keys: { ...all, ...left } },
+        { generation, keys: all },
+      ];
       if (apart) {
         // A message may have looked for the new key before it came, and look for the old one after it went.
-        const added = await write(
-          domain,
-          { generation: mark?.generation ?? 0, keys: { ...all, ...left } },
-          comes,
-          texts,
-        );
-        if (added !== 'done') continue;
+        if ((await write(domain, text, from, comes, texts)) !== 'done') continue;
         await sleep(pause);
       }
-      const rest = apart ? goes : [...comes, ...goes];
-      const done = await write(domain, { generation, keys: all }, rest, texts);
+      const before = apart ? JSON.stringify(from) : text;
+      const done = await write(domain, before, to, apart ? goes : [...comes, ...goes], texts);
       if (done === 'done') return confirmed(keyring);
     }
     return {
@@ -192,6 +192,7 @@ export function createManyKeysSigner(
 
   async function write(
     domain: string,
+    before: string,
     mark: Mark,
     fields: readonly Standing[],
     texts: ReadonlyMap<string, string>,
@@ -208,7 +209,7 @@ export function createManyKeysSigner(
       privateKeys,
       marks,
       domain,
-      mark.generation,
+      before,
       JSON.stringify(mark),
       fields.length,
       ...args,

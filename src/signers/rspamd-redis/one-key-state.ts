@@ -26,6 +26,8 @@ export interface OneKeyState {
   readonly selector: string | null;
   readonly publicKey: string | null;
   readonly mark: Mark | null;
+  /** The mark as it is written; '' for none. */
+  readonly markText: string;
   /** Private halves by selector: the one in use, and those asked for. Null where there is none. A secret. */
   readonly privateKeys: ReadonlyMap<string, string | null>;
 }
@@ -48,7 +50,7 @@ export async function readState(
   ]);
   const privateKeys = new Map(selectors.map((each, index) => [each, texts[index] ?? null] as const));
   if (selector !== null && !privateKeys.has(selector)) privateKeys.set(selector, (await read([selector]))[0] ?? null);
-  return { selector, publicKey, mark: readMark(mark), privateKeys };
+  return { selector, publicKey, mark: readMark(mark), markText: mark ?? '', privateKeys };
 }
 
 export async function get(redis: RedisConnection, key: string, field: string): Promise<string | null> {

@@ -17,6 +17,7 @@ import {
   compare,
   digestOf,
   knownKeys,
+  type Mark,
   many,
   type OneKeyHashes,
   type OneKeyState,
@@ -41,6 +42,13 @@ export interface OneKeyOptions {
   readonly probe: RspamdProbe | null;
 }
 
+interface Delivered {
+  readonly keyring: Keyring;
+  readonly wanted: Wanted;
+  /** The private half in the form in which it stands there. A secret. */
+  readonly text: string;
+}
+
 /** Times that a delivery begins anew because somebody wrote in between. */
 const attempts = 3;
 const replicaWait = 2000;
@@ -53,15 +61,31 @@ export function createOneKeySigner(
   const scripts = oneKeyScripts(redis, hashes);
   const where = redis.name;
   const withPublic = hashes.publicKeys !== null;
-  /** The last keyring of each domain that is known to stand there: what is put back when Redis loses everything. */
-  const delivered = new Map<string, Keyring>();
+  /** What is known to stand there, domain by domain: it is put back when Redis loses everything. */
+  const delivered = new Map<string, Delivered>();
   const watch = createLossWatch({
     redis,
     marks: hashes.marks,
     every: options.watchEvery,
     log,
-    restore: () => restoreAll(delivered.values(), put),
+    restore,
   });
+
+  /** In few calls, for mail leaves unsigned until it is done; what is not gone after all is looked at one by one. */
+  async function restore(): Promise<number> {
+    const all = [...delivered].map(([domain, { keyring, wanted, text }]) => {
+      const keys = { [wanted.selector]: digestOf(wanted.publicKey) };
+      return { domain, ...wanted, text, mark: { generation: keyring.generation, keys } };
+    });
+    const { done, rest } = await scripts.putBack(all);
+    const others = rest.flatMap((domain) => delivered.get(domain)?.keyring ?? []);
+    return done + (await restoreAll(others, put));
+  }
+
+  function remember(keyring: Keyring, wanted: Wanted, { privateKeys }: OneKeyState): void {
+    const text = privateKeys.get(wanted.selector) ?? null;
+    if (text !== null) delivered.set(keyring.domain, { keyring, wanted, text });
+  }
 
   function chosen(keyring: Keyring): Wanted | null {
     const [key] = latestKeys(keyring.streams[stream] ?? [], 1);
@@ -85,23 +109,24 @@ export function createOneKeySigner(
       const state = await readState(redis, hashes, domain, [wanted.selector]);
       if (state.mark !== null && state.mark.generation > generation) return acknowledged(state.mark.generation);
       const found = compare(state, wanted, keyring, where, withPublic);
-      if (found.kind === 'foreign' && keyring.overwrite !== true) return { kind: 'drifted', message: found.message };
+      if (found.kind === 'foreign' && keyring.overwrite !== true) {
+        // Parts are read one after the other: what another instance was just changing is not somebody else's.
+        if (attempt === 0) continue;
+        return { kind: 'drifted', message: found.message };
+      }
       if (found.kind === 'right' && state.mark?.generation === generation) return confirmed(keyring, wanted);
       const staged = state.privateKeys.get(wanted.selector) ?? null;
       // A key that was taken over stays in the very form in which it stands there.
       const kept = staged !== null && publicHalf(staged) === wanted.publicKey ? staged : text;
       const keys = { ...(state.mark?.keys ?? {}), [wanted.selector]: digestOf(wanted.publicKey) };
-      const before = { generation: state.mark?.generation ?? 0, keys };
-      const first = await scripts.stage(`${wanted.selector}.${domain}`, kept, staged, domain, before);
-      if (first === 'changed') continue;
-      const done = await scripts.swap({
-        domain,
-        selector: wanted.selector,
-        text: kept,
-        publicKey: wanted.publicKey,
-        before: state,
-        mark: { generation, keys },
-      });
+      // Until the switch the old generation stands; whoever writes the domain's mark meanwhile makes this begin anew.
+      const staging = JSON.stringify({ generation: state.mark?.generation ?? 0, keys } satisfies Mark);
+      const mark = { domain, from: state.markText, to: staging };
+      if ((await scripts.stage(mark, wanted.selector, kept, staged)) === 'changed') continue;
+      const switched = JSON.stringify({ generation, keys } satisfies Mark);
+      const { selector, publicKey } = wanted;
+      const change = { selector, publicKey, text: kept, before: state };
+      const done = await scripts.swap({ domain, from: staging, to: switched }, change);
       if (done === 'done') return confirmed(keyring, wanted);
     }
     return {
@@ -125,7 +150,7 @@ export function createOneKeySigner(
     const state = await readState(redis, hashes, domain, [wanted.selector]);
     const found = compare(state, wanted, keyring, where, withPublic);
     if (found.kind !== 'right') return { kind: 'failed', message: `Read back after writing: ${found.message}` };
-    delivered.set(domain, keyring);
+    remember(keyring, wanted, state);
     return acknowledged(state.mark?.generation ?? generation);
   }
 
@@ -134,12 +159,17 @@ export function createOneKeySigner(
     const wanted = chosen(keyring);
     if (wanted === null) return { kind: 'as-delivered' };
     try {
-      const before = await readState(redis, hashes, domain, [wanted.selector]);
-      const found = compare(before, wanted, keyring, where, withPublic);
+      let before = await readState(redis, hashes, domain, [wanted.selector]);
+      let found = compare(before, wanted, keyring, where, withPublic);
+      if (found.kind !== 'right') {
+        // Once more: a delivery may have been in between.
+        before = await readState(redis, hashes, domain, [wanted.selector]);
+        found = compare(before, wanted, keyring, where, withPublic);
+      }
       switch (found.kind) {
         case 'right':
           await tidy(keyring, wanted, before);
-          if (before.mark !== null && before.mark.generation >= keyring.generation) delivered.set(domain, keyring);
+          if (before.mark !== null && before.mark.generation >= keyring.generation) remember(keyring, wanted, before);
           return { kind: 'as-delivered' };
         case 'lost':
           return { kind: 'lost', message: found.message };
@@ -152,8 +182,10 @@ export function createOneKeySigner(
   }
 
   /** Takes away private halves that we put there, of keys whose mail has had its time. */
-  async function tidy(keyring: Keyring, wanted: Wanted, { mark }: OneKeyState): Promise<void> {
+  async function tidy(keyring: Keyring, wanted: Wanted, { mark, markText }: OneKeyState): Promise<void> {
     if (mark === null) return;
+    const { domain } = keyring;
+    let from = markText;
     const over = new Map(
       (keyring.others ?? []).flatMap((key) =>
         key.state === 'revoked' || key.state === 'removed' ? [[key.selector, key] as const] : [],
@@ -164,16 +196,16 @@ export function createOneKeySigner(
     for (const [selector, digest] of Object.entries(mark.keys)) {
       const key = over.get(selector);
       if (key === undefined || selector === wanted.selector || digest !== digestOf(key.publicKey)) continue;
-      const [text = null] = await many(redis, hashes.privateKeys, [`${selector}.${keyring.domain}`]);
+      const [text = null] = await many(redis, hashes.privateKeys, [`${selector}.${domain}`]);
       const { [selector]: _, ...rest } = keys;
       // What somebody else put in its place stays.
       const half = publicHalf(text);
       if (text !== null && (half === null || !known.get(selector)?.has(half))) continue;
-      const done = await scripts.drop(keyring.domain, selector, text ?? '', { ...mark, keys: rest });
-      if (done === 'done') {
-        keys = rest;
-        log('info', 'private-key-taken-away', { domain: keyring.domain, selector });
-      }
+      const to = JSON.stringify({ ...mark, keys: rest } satisfies Mark);
+      if ((await scripts.drop({ domain, from, to }, selector, text)) === 'changed') return;
+      keys = rest;
+      from = to;
+      log('info', 'private-key-taken-away', { domain, selector });
     }
   }
 
@@ -203,8 +235,7 @@ export function createOneKeySigner(
       message: `Testing ${selector}._domainkey.${domain}: ${message}`,
     });
     if (its !== stream) return failed(`${id} signs the stream "${stream}" alone; list it in its \`signs.streams\``);
-    const keyring = delivered.get(domain);
-    const key = keyring?.streams[its]?.find((each) => each.selector === selector);
+    const key = delivered.get(domain)?.keyring.streams[its]?.find((each) => each.selector === selector);
     if (key === undefined) return failed(`it is not among the keys that were handed to ${id} last`);
     const wanted = wantedOf(key);
     if (probe !== null) return probe.test(domain, selector, wanted.key);
