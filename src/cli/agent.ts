@@ -57,8 +57,9 @@ async function load({ terminal }: CommandContext, command: Command) {
 
 async function run(context: CommandContext, command: Command): Promise<void> {
   const { terminal, stop } = context;
-  const [{ startAgent, AgentTaken }, { createLog }, { systemClock }] = await Promise.all([
+  const [{ startAgent }, { AgentTaken }, { createLog }, { systemClock }] = await Promise.all([
     import('../control/agent/follow/agent.ts'),
+    import('../control/agent/follow/dialogue.ts'),
     import('../control/log.ts'),
     import('../lifecycle/clock.ts'),
   ]);

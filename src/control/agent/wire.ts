@@ -60,7 +60,10 @@ const keyringItem = z.object({
 /** The domain is the agent's no more; with a generation, that is to be acknowledged. */
 const forgetItem = z.object({ kind: z.literal('forget'), domain: hostName, generation: generation.nullable() });
 
-const item = z.discriminatedUnion('kind', [keyringItem, forgetItem]);
+/** The domain is the agent's, and its keys cannot be opened. */
+const damagedItem = z.object({ kind: z.literal('damaged'), domain: hostName, mustSign: z.boolean() });
+
+const item = z.discriminatedUnion('kind', [keyringItem, forgetItem, damagedItem]);
 
 /** In every answer: epoch milliseconds. */
 const time = z.number();

@@ -6,9 +6,9 @@ import { roughDuration } from '../../../settings/durations.ts';
 import { lockInstance } from '../../instance-lock.ts';
 import { errorText, silentLog } from '../../log.ts';
 import { checkAnswer } from '../wire.ts';
-import { linkOf } from './agent.ts';
 import type { LoadedAgentConfig } from './config.ts';
 import { LinkError } from './link.ts';
+import { linkOf } from './link-of.ts';
 import { abilitiesOf, createLocalSigners } from './local-signers.ts';
 import { readStatus } from './status.ts';
 

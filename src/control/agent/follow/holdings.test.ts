@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { temporaryKeks } from '../../../store/kek.ts';
-import { createKeyringCache } from '../../../store/keyring/cache.ts';
+import { createKeyringCache, type KeyringCache } from '../../../store/keyring/cache.ts';
 import type { FeedKeyring } from '../../../store/keyring/feed.ts';
 import { createRecordSealer } from '../../../store/keyring/sealed-record.ts';
 import { silentLog } from '../../log.ts';
@@ -67,12 +67,15 @@ function fakeSigners() {
 describe('what an agent has of its domains', () => {
   let folder: string;
   const keks = temporaryKeks();
-  let open: Holdings[] = [];
+  let open: Array<{ holdings: Holdings; cache: KeyringCache }> = [];
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'keyturn-holdings-'));
   });
   afterEach(async () => {
-    for (const each of open) await each.stop();
+    for (const { holdings, cache } of open) {
+      await holdings.stop();
+      await cache.close();
+    }
     open = [];
     rmSync(folder, { recursive: true, force: true });
   });
@@ -83,7 +86,7 @@ describe('what an agent has of its domains', () => {
     const cache = createKeyringCache(folder, createRecordSealer(keks));
     const clock = { elapsed: () => performance.now(), now: () => Date.now() };
     const holdings = createHoldings({ cache, signers, outbox, log: silentLog, ...clock });
-    open.push(holdings);
+    open.push({ holdings, cache });
     if (items === null) expect(await holdings.begin()).toBe(true);
     else {
       const turn = await holdings.loading();
@@ -200,12 +203,28 @@ describe('what an agent has of its domains', () => {
     expect(fake.given.map(({ generation }) => generation)).toEqual([7]);
   });
 
+  test('cannot be opened there: what is here stays, and a domain of which nothing is here is put off', async () => {
+    const { fake, holdings, reports } = await start([item(3)]);
+    await reports();
+    await holdings.apply([
+      { kind: 'damaged', domain, mustSign: true },
+      { kind: 'damaged', domain: 'other.test', mustSign: true },
+      { kind: 'damaged', domain: 'new.test', mustSign: false },
+    ]);
+    expect(await reports()).toEqual([]);
+    expect(fake.given.slice(1)).toMatchObject([
+      { domain: 'other.test', generation: 0, mustSign: true, streams: { default: [] } },
+    ]);
+    await holdings.apply([item(1, { domain: 'other.test' })]);
+    expect(await reports()).toEqual([{ kind: 'acknowledged', domain: 'other.test', born: 5, generation: 1 }]);
+  });
+
   test('is not taken from a cache that was never whole', async () => {
     const { signers } = fakeSigners();
     const cache = createKeyringCache(folder, createRecordSealer(keks));
     const outbox = createOutbox(() => 0);
     const holdings = createHoldings({ cache, signers, outbox, log: silentLog, elapsed: () => 0, now: () => 0 });
-    open.push(holdings);
+    open.push({ holdings, cache });
     const turn = await holdings.loading();
     await turn.add([item(1)]);
     await turn.abandon();

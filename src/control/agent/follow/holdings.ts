@@ -1,17 +1,15 @@
 /** What the agent has of each domain, and what is still to be done for it at the signers here. */
 
-import { createHash } from 'node:crypto';
 import type { CacheState, CacheWriter, KeyringCache } from '../../../store/keyring/cache.ts';
 import type { FeedKeyring, FeedRecord } from '../../../store/keyring/feed.ts';
 import { isOlder } from '../../../store/keyring/feed.ts';
-import { errorText, type Log } from '../../log.ts';
+import type { Log } from '../../log.ts';
 import type { Item, KeyringItem } from '../wire.ts';
 import type { LocalDelivery, LocalSigners } from './local-signers.ts';
 import type { Outbox } from './outbox.ts';
+import { digestOf, toRecord } from './records.ts';
+import { createWorkQueue } from './work-queue.ts';
 
-/** Domains that are worked on side by side; signers that write tables gather what comes together. */
-const sideBySide = 64;
-const longestPause = 60_000;
 /** The place in the journal is not kept: each start compares everything. */
 const cacheState: CacheState = { position: null, admitted: null };
 
@@ -67,58 +65,11 @@ export interface HoldingsOptions {
 
 export function createHoldings({ cache, signers, outbox, log, elapsed, now }: HoldingsOptions): Holdings {
   const held = new Map<string, Held>();
-  /** Domains that are to be worked on now; how often each failed in a row; and those that wait for their time. */
-  const ready = new Set<string>();
-  const failures = new Map<string, number>();
-  const waiting = new Map<string, NodeJS.Timeout>();
-  const busy = new Set<string>();
+  const queue = createWorkQueue(workOn, (domain, trouble) => log.warn('domain-not-settled', { domain, trouble }));
   const forgetting = new Map<string, number | null>();
   let isOpen = false;
   let hasCache = false;
-  let stopped = false;
-  let idle: (() => void) | null = null;
   let collectedAt = elapsed();
-
-  function due(domain: string): void {
-    clearTimeout(waiting.get(domain));
-    waiting.delete(domain);
-    ready.add(domain);
-    work();
-  }
-
-  function later(domain: string): void {
-    const before = failures.get(domain) ?? 0;
-    failures.set(domain, before + 1);
-    if (ready.has(domain)) return;
-    clearTimeout(waiting.get(domain));
-    waiting.set(
-      domain,
-      setTimeout(() => due(domain), Math.min(longestPause, 250 * 2 ** Math.min(before, 10))),
-    );
-  }
-
-  function work(): void {
-    if (!isOpen || stopped) return;
-    for (const domain of ready) {
-      if (busy.size >= sideBySide) return;
-      // What comes while it is worked on is done when that has ended.
-      if (busy.has(domain)) continue;
-      ready.delete(domain);
-      busy.add(domain);
-      workOn(domain)
-        .catch((error: unknown) => errorText(error))
-        .then((trouble) => {
-          busy.delete(domain);
-          if (trouble === null) failures.delete(domain);
-          else if (!stopped) {
-            if (!failures.has(domain)) log.warn('domain-not-settled', { domain, trouble });
-            later(domain);
-          }
-          if (busy.size === 0) idle?.();
-          work();
-        });
-    }
-  }
 
   /** What is wrong, or null where there is nothing left to do. */
   async function workOn(domain: string): Promise<string | null> {
@@ -215,10 +166,22 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
             held.delete(domain);
             outbox.clear(domain);
             forgetting.set(domain, item.generation);
-            due(domain);
+            queue.due(domain);
             log.info('domain-forgotten', { domain });
           });
         }
+        continue;
+      }
+      if (item.kind === 'damaged') {
+        // What is here goes on being used. Where there is nothing, the domain's mail is put off, not passed.
+        log.error('keyring-damaged', { domain, advice: 'the control plane cannot open its keys: see the log there' });
+        if (its !== undefined || !item.mustSign) continue;
+        const placeholder = nothingOf(domain);
+        records.push(placeholder);
+        then.push(() => {
+          held.set(domain, fromCache(placeholder));
+          queue.due(domain);
+        });
         continue;
       }
       const record = toRecord(item);
@@ -246,7 +209,7 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
             overwrite ||
             drifted
           )
-            due(domain);
+            queue.due(domain);
         });
         continue;
       }
@@ -258,7 +221,7 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
         }
         const loaded = isReborn ? null : (its?.loaded ?? null);
         held.set(domain, { record, digest, ...known, loaded, trouble: its?.trouble ?? null });
-        due(domain);
+        queue.due(domain);
       });
     }
     return { records, then };
@@ -282,11 +245,7 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
           else {
             // Its mail is put off until the control plane has given it again.
             log.error('keyring-damaged', { domain: record.domain, error: record.error.message });
-            const { domain } = record;
-            held.set(
-              domain,
-              fromCache({ kind: 'keyring', domain, born: 0, generation: 0, mustSign: true, streams: { default: [] } }),
-            );
+            held.set(record.domain, fromCache(nothingOf(record.domain)));
           }
         }
       });
@@ -297,8 +256,8 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
     async open() {
       await signers.open([...held.values()].map(({ record }) => record));
       isOpen = true;
-      for (const domain of held.keys()) ready.add(domain);
-      work();
+      for (const domain of held.keys()) queue.due(domain);
+      queue.start();
     },
     async loading() {
       if (hasCache) return { add: apply, finish: async () => undefined, abandon: async () => undefined };
@@ -331,9 +290,9 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
       for (const [domain, its] of [...held]) {
         if (signal.aborted) return;
         const { record } = its;
-        if (its.loaded === null || busy.has(domain) || ready.has(domain)) continue;
+        if (its.loaded === null || queue.has(domain)) continue;
         const found = await signers.inspect(record);
-        if (held.get(domain)?.record !== record || busy.has(domain)) continue;
+        if (held.get(domain)?.record !== record || queue.has(domain)) continue;
         if (found.kind === 'changed') {
           if (!its.drifted || its.trouble !== found.message) {
             log.warn('signer-changed', { domain, message: found.message });
@@ -344,11 +303,11 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
         } else if (found.kind === 'lost') {
           log.warn('signer-lost', { domain, message: found.message });
           its.loaded = null;
-          due(domain);
+          queue.due(domain);
         } else if (found.kind === 'as-delivered' && its.drifted) {
           its.trouble = null;
           its.loaded = null;
-          due(domain);
+          queue.due(domain);
         }
       }
     },
@@ -361,14 +320,7 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
         .map(({ record, trouble }) => ({ domain: record.domain, message: trouble ?? '' }));
       return { domains: held.size, behind, troubles };
     },
-    async stop() {
-      stopped = true;
-      for (const timer of waiting.values()) clearTimeout(timer);
-      if (busy.size > 0)
-        await new Promise<void>((resolve) => {
-          idle = resolve;
-        });
-    },
+    stop: queue.stop,
   };
 }
 
@@ -378,30 +330,7 @@ function fromCache({ sealed: _, ...record }: FeedKeyring): Held {
   return { record, digest: digestOf(record), acknowledged: generation, ...nothing };
 }
 
-/** What is kept of an item: what the control plane decided, or waits for, is of the moment. */
-function toRecord({ domain, born, generation, mustSign, streams, others }: KeyringItem): FeedKeyring {
-  const keys = Object.entries(streams).map(([stream, its]) => [
-    stream,
-    its.map(({ pkcs8, ...key }) => ({ ...key, pkcs8: new Uint8Array(Buffer.from(pkcs8, 'base64')) })),
-  ]);
-  return { kind: 'keyring', domain, born, generation, mustSign, streams: Object.fromEntries(keys), others };
-}
-
-function digestOf({ domain, born, generation, mustSign, streams, others = [] }: FeedKeyring): string {
-  const hash = createHash('sha256');
-  hash.update(
-    JSON.stringify([
-      domain,
-      born,
-      generation,
-      mustSign,
-      others.map(({ selector, publicKey, state }) => [selector, publicKey, state]),
-    ]),
-  );
-  for (const [stream, keys] of Object.entries(streams)) {
-    hash.update(JSON.stringify([stream, keys.length]));
-    for (const { selector, algorithm, entered, pkcs8 } of keys)
-      hash.update(JSON.stringify([selector, algorithm, entered, pkcs8.length])).update(pkcs8);
-  }
-  return hash.digest('base64');
+/** A domain whose keys are not known: its mail must be signed, and cannot be. */
+function nothingOf(domain: string): FeedKeyring {
+  return { kind: 'keyring', domain, born: 0, generation: 0, mustSign: true, streams: { default: [] } };
 }

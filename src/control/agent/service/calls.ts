@@ -48,7 +48,7 @@ export function createCalls(
   const failures = countFailures(clock);
   const watchClock = createClockComparison(options);
   const operator = (agent: KnownAgent): Operator => ({ store, clock, actor: agentActor(agent) });
-  const source: KeyringSource = { store, operator, tail: tailJournal(store, interval) };
+  const source: KeyringSource = { store, operator, tail: tailJournal(store, interval), log };
 
   function admit(request: IncomingMessage): KnownAgent {
     const { socket } = request;

@@ -1,11 +1,13 @@
 /** What an agent is given: the keyrings of its domains, all of them or those that changed since a place in the journal. */
 import { hasDrifted } from '../../../lifecycle/facts.ts';
 import type { Snapshot } from '../../../lifecycle/types.ts';
+import { StoreError } from '../../../store/errors.ts';
 import type { JournalEvent } from '../../../store/journal.ts';
 import type { Store, StoredKeyring } from '../../../store/store.ts';
 import { boundStreams, isForSigner, signerOutcomes } from '../../bindings.ts';
 import type { Actor } from '../../events.ts';
 import { toSignerKeyring } from '../../keyring.ts';
+import { errorText, type Log } from '../../log.ts';
 import { type Operator, operate } from '../../operations.ts';
 import type { Item, KeyringItem } from '../wire.ts';
 import type { KnownAgent } from './authenticate.ts';
@@ -15,6 +17,7 @@ export interface KeyringSource {
   readonly store: Store;
   readonly operator: (agent: KnownAgent) => Operator;
   readonly tail: JournalTail;
+  readonly log: Log;
 }
 
 const domainsPerPage = 100;
@@ -116,12 +119,11 @@ function isNews({ kind, source, actor }: JournalEvent, agent: KnownAgent): boole
   return source !== 'agent' || actor !== agent.name || kind === 'generation-raised' || kind === 'drift-restored';
 }
 
-/** Items for those of the domains that are, or were, the agent's. */
+/** Items for those of the domains that are, or were, the agent's. What is written for them goes into few transactions. */
 async function itemsOf(agent: KnownAgent, domains: readonly string[], source: KeyringSource): Promise<Item[]> {
   const { store, operator } = source;
   const stored = await store.snapshots(domains);
-  const items: Item[] = [];
-  for (const name of domains) {
+  const items = domains.map(async (name) => {
     let snapshot = stored.get(name)?.snapshot;
     if (snapshot !== undefined && signerOutcomes(snapshot, [agent.binding], 0).length > 0) {
       // No mail is signed by an agent that the domain does not wait for.
@@ -130,20 +132,26 @@ async function itemsOf(agent: KnownAgent, domains: readonly string[], source: Ke
       );
       if (joined.kind === 'done') snapshot = joined.snapshot;
     }
-    const item = snapshot === undefined ? await formerItem(agent, name, store) : await itemOf(agent, snapshot, store);
-    if (item !== null) items.push(item);
-  }
-  return items;
+    return snapshot === undefined ? formerItem(agent, name, store) : itemOf(agent, snapshot, source);
+  });
+  return (await Promise.all(items)).filter((item) => item !== null);
 }
 
-async function itemOf(agent: KnownAgent, snapshot: Snapshot, store: Store): Promise<Item | null> {
+async function itemOf(agent: KnownAgent, snapshot: Snapshot, { store, log }: KeyringSource): Promise<Item | null> {
   const { name, removingAt, generation } = snapshot.domain;
   const known = snapshot.signers.find(({ id }) => id === agent.name);
   if (known === undefined) return formerItem(agent, name, store);
   if (removingAt !== null && !snapshot.keys.some((key) => key.state === 'active'))
     return { kind: 'forget', domain: name, generation };
-  const stored = await store.keyring(name);
-  return stored === null ? null : toItem(agent, stored, snapshot);
+  try {
+    const stored = await store.keyring(name);
+    return stored === null ? null : toItem(agent, stored, snapshot);
+  } catch (error) {
+    // One domain's trouble is not the others'; a store that is away is everybody's.
+    if (error instanceof StoreError && error.code !== 'unsealed' && error.code !== 'wrong-kek') throw error;
+    log.error('keyring-not-given', { domain: name, agent: agent.name, error: errorText(error) });
+    return { kind: 'damaged', domain: name, mustSign: snapshot.domain.firstActiveAt !== null };
+  }
 }
 
 /** A domain that is not the agent's: to be forgotten where the journal says that it has left, or that the agent was removed from it. */
