@@ -70,24 +70,46 @@ function nameOf(algorithm: KeyAlgorithm): KeyringKey['algorithm'] {
  * domains send nothing for long. What cannot be parsed throws then, and the message that wanted to be signed is put off.
  */
 export function toUnparsedKeyring(stored: StoredKeyring): Keyring {
-  return keyringOf(stored, unparsedKey);
+  return keyringOf(stored, copiedKey);
 }
 
-/** A key that is parsed when it is first used. */
-export function unparsedKey(key: Omit<KeyringKey, 'privateKey'>, pkcs8: Uint8Array): KeyringKey {
-  // A copy of its own: what it was read from may be a larger buffer, which must not live as long.
-  let source: Uint8Array | KeyObject = new Uint8Array(pkcs8);
-  return {
-    ...key,
-    get privateKey() {
-      if (source instanceof Uint8Array) {
-        const parsed = parse(source);
-        source.fill(0);
-        source = parsed;
-      }
-      return source;
-    },
-  };
+/** A copy of its own: what the store gives may lie in a larger buffer, which must not live as long. */
+function copiedKey(key: Omit<KeyringKey, 'privateKey'>, pkcs8: Uint8Array): KeyringKey {
+  return unparsedKey(key, new Uint8Array(pkcs8));
+}
+
+/** A key that is parsed when it is first used; `pkcs8` is its own from now on, and wiped then. */
+export function unparsedKey({ selector, algorithm, entered }: Omit<KeyringKey, 'privateKey'>, pkcs8: Uint8Array) {
+  return new UnparsedKey(selector, algorithm, entered, pkcs8);
+}
+
+/** A class, for there are hundreds of thousands of them: a getter in an object literal is a function and a shape of each one's own. */
+class UnparsedKey implements KeyringKey {
+  readonly selector: string;
+  readonly algorithm: KeyringKey['algorithm'];
+  declare readonly entered?: number;
+  #source: Uint8Array | KeyObject;
+
+  constructor(
+    selector: string,
+    algorithm: KeyringKey['algorithm'],
+    entered: number | undefined,
+    source: Uint8Array | KeyObject,
+  ) {
+    this.selector = selector;
+    this.algorithm = algorithm;
+    if (entered !== undefined) this.entered = entered;
+    this.#source = source;
+  }
+
+  get privateKey(): KeyObject {
+    if (this.#source instanceof Uint8Array) {
+      const parsed = parse(this.#source);
+      this.#source.fill(0);
+      this.#source = parsed;
+    }
+    return this.#source;
+  }
 }
 
 function keyringOf(

@@ -1,6 +1,6 @@
 /** The keyrings that a signer in this process signs by: replaced as a whole, one domain at a time, between two messages. */
 import type { SigningKey } from '../dkim/types.ts';
-import type { Keyring } from './keyring.ts';
+import type { Keyring, KeyringKey } from './keyring.ts';
 
 /** A domain's keyring in the form in which it is used: what never changes, and can be held while a message is signed. */
 export interface KeyringEntry {
@@ -78,20 +78,31 @@ export function normalDomain(domain: string): string {
   return lower.endsWith('.') ? lower.slice(0, -1) : lower;
 }
 
+/** Asks the keyring's key for its private half when it is used: it may be parsed only then. A class, as there are very many. */
+class LoadedKey implements SigningKey {
+  readonly domain: string;
+  readonly selector: string;
+  readonly algorithm: SigningKey['algorithm'];
+  readonly #key: KeyringKey;
+
+  constructor(domain: string, key: KeyringKey) {
+    this.domain = domain;
+    this.selector = key.selector;
+    this.algorithm = key.algorithm;
+    this.#key = key;
+  }
+
+  get privateKey() {
+    return this.#key.privateKey;
+  }
+}
+
 function toEntry(domain: string, keyring: Keyring): KeyringEntry {
   const streams = new Map<string, readonly SigningKey[]>();
   for (const [stream, keys] of Object.entries(keyring.streams)) {
     streams.set(
       stream,
-      keys.map((key) => ({
-        domain,
-        selector: key.selector,
-        algorithm: key.algorithm,
-        // Asked for when it is used: a key may be parsed only then.
-        get privateKey() {
-          return key.privateKey;
-        },
-      })),
+      keys.map((key) => new LoadedKey(domain, key)),
     );
   }
   return { domain, generation: keyring.generation, mustSign: keyring.mustSign, streams };
