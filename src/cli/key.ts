@@ -7,6 +7,7 @@ import { approvalOf, entryOf } from './approval.ts';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
 import { refused, usage } from './exit.ts';
+import { historyCommand } from './key-history.ts';
 import { keyKind, keyTable } from './key-table.ts';
 import { printNext } from './next.ts';
 import { moment, painter, printJson } from './output.ts';
@@ -16,6 +17,7 @@ export function keyCommand(context: CommandContext): Command {
   const command = new Command('key').description('Show the keys of a domain and change their course.');
   command.addCommand(listCommand(context));
   command.addCommand(showCommand(context));
+  command.addCommand(historyCommand(context));
   for (const request of requests) command.addCommand(requestCommand(context, request));
   command.addCommand(compromiseCommand(context));
   return command;

@@ -38,7 +38,7 @@ export async function openSession({ terminal }: CommandContext, command: Command
 }
 
 /** The operating system's name of whoever is at the keyboard: the user behind sudo where there is one. */
-async function userName(): Promise<string> {
+export async function userName(): Promise<string> {
   const { userInfo } = await import('node:os');
   const name = () => {
     try {

@@ -1,37 +1,39 @@
 /** `keyturn store`: the database, its journal's head, and the keys that seal it. */
-import { join } from 'node:path';
 import { Command } from 'commander';
 import { acceptRestoreCommand } from './accept-restore.ts';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
-import { printJson } from './output.ts';
+import { moment, printJson } from './output.ts';
 import { openSession } from './session.ts';
+import { copyCommand, migrateCommand } from './store-copy.ts';
 
 export function storeCommand(context: CommandContext): Command {
   const { terminal } = context;
   const command = new Command('store').description(
-    'Show what the store holds; seal its private keys under a new key-encryption key.',
+    'Show what the store holds; move it to another database; seal its private keys under a new key-encryption key.',
   );
 
   const status = command
     .command('status')
-    .description('Show the file, schema version, domains and keys, the head of the journal, and which key seals.');
+    .description(
+      'Show the database, its size and schema version, domains and keys, the head of the journal, which instances are alive, and which key seals.',
+    );
   withExamples(status, [['keyturn store status --json', 'before and after a restore, or for monitoring']]);
   status.action(async () => {
     await using session = await openSession(context, status);
-    const { statSync } = await import('node:fs');
-    const file = join(session.loaded.dataFolder, 'keyturn.sqlite');
-    const octets = statSync(file).size;
-    const [{ schemaVersion, journal, kek, sealedBy }, { domains, keys, conditions }] = await Promise.all([
-      session.store.status(),
-      session.store.counts(),
-    ]);
+    const [{ database, schemaVersion, newestSchemaVersion, journal, kek, sealedBy }, counts, instances] =
+      await Promise.all([session.store.status(), session.store.counts(), session.store.listInstances()]);
+    const { domains, keys, conditions } = counts;
+    const { place: file, octets } = database;
+    const now = session.operator.clock.now();
     const toReseal = stale(sealedBy, kek);
     if (session.json) {
       return printJson(terminal, {
         file,
+        database: database.kind,
         octets,
         schemaVersion,
+        newestSchemaVersion,
         domains,
         keys,
         conditions,
@@ -39,16 +41,24 @@ export function storeCommand(context: CommandContext): Command {
         kek,
         sealedBy,
         toReseal,
+        instances: instances.map((each) => ({ ...each, alive: each.expiresAt > now })),
       });
     }
     const states = Object.entries(keys).filter(([, count]) => count > 0);
     const rows = [
-      ['file', `${file} (${(octets / 1_048_576).toFixed(1)} MiB)`],
-      ['schema version', String(schemaVersion)],
+      [database.kind === 'sqlite' ? 'file' : 'database', `${file} (${(octets / 1_048_576).toFixed(1)} MiB)`],
+      [
+        'schema version',
+        `${schemaVersion}${schemaVersion === newestSchemaVersion ? '' : ` of ${newestSchemaVersion}`}`,
+      ],
       ['domains', `${domains.mail} mail, ${domains.shadow} shadow`],
       ['keys', states.length === 0 ? 'none' : states.map(([state, count]) => `${count} ${state}`).join(', ')],
       ['conditions', `${conditions.critical} critical, ${conditions.warning} warning, ${conditions.info} info`],
       ['journal', `${journal.entries} entries, head ${journal.head}`],
+      ...instances.map(({ name, host, pid, roles, seenAt, expiresAt }, index) => [
+        index === 0 ? 'instances' : '',
+        `${name} on ${host} (pid ${pid}; ${roles.join(', ')}), ${expiresAt > now ? 'alive' : 'not heard of'}, last seen ${moment(seenAt, true)}`,
+      ]),
       [
         'sealed by',
         `key-encryption key ${kek}${toReseal === 0 ? '' : `; ${toReseal} private keys by an earlier one: keyturn store reseal`}`,
@@ -91,6 +101,8 @@ export function storeCommand(context: CommandContext): Command {
       'Earlier keys may go from the key file (or from KEYTURN_KEK_OLD) once every server runs with the new one; backups of before still need them.\n',
     );
   });
+  command.addCommand(migrateCommand(context));
+  command.addCommand(copyCommand(context));
   command.addCommand(acceptRestoreCommand(context));
   return command;
 }

@@ -28,14 +28,8 @@ const LOCK_WAIT = 10_000;
 
 /** @throws StoreError with advice, or ConfigError where the data folder cannot be made or the password cannot be read. */
 export async function openStore(loaded: LoadedConfig, { env, clock, actor }: OpenSurroundings): Promise<Store> {
-  const { config, dataFolder, kekFile } = loaded;
-  try {
-    makeFolder(dataFolder);
-  } catch (error) {
-    throw new ConfigError([
-      `cannot make the data folder ${dataFolder}: ${errorText(error)}; set \`data:\` to a folder that this user may write`,
-    ]);
-  }
+  const { config, kekFile } = loaded;
+  makeDataFolder(loaded);
   // A key-encryption key made anew beside a store that another one sealed would only hide that the right one is lost.
   const keks = (made: boolean) => loadKeks({ file: kekFile, environment: env, mayMake: !made });
   const store = await openWith(storeDialect(loaded, env), keks, clock);
@@ -46,6 +40,17 @@ export async function openStore(loaded: LoadedConfig, { env, clock, actor }: Ope
     throw error;
   }
   return store;
+}
+
+/** @throws ConfigError */
+export function makeDataFolder({ dataFolder }: LoadedConfig): void {
+  try {
+    makeFolder(dataFolder);
+  } catch (error) {
+    throw new ConfigError([
+      `cannot make the data folder ${dataFolder}: ${errorText(error)}; set \`data:\` to a folder that this user may write`,
+    ]);
+  }
 }
 
 /** Where the configuration says that the database is. @throws ConfigError where the password cannot be read. */
