@@ -10,7 +10,7 @@ import { type DnsServer, tsigKey } from '../support/dns-server.ts';
 import { keyturn, keyturnJson, startKeyturn } from '../support/keyturn.ts';
 import { type Database, type Mariadb, startMariadb } from '../support/mariadb.ts';
 import { need } from '../support/need.ts';
-import { type RunningServer, run, runOk, waitFor } from '../support/processes.ts';
+import { type RunningServer, runOk, waitFor } from '../support/processes.ts';
 import { type TempDir, tempDir } from '../support/temp.ts';
 import { type FastConfig, writeFastConfig } from './fast-config.ts';
 
@@ -21,7 +21,7 @@ interface Shown {
 }
 
 const zone = 'example.test';
-const domains = ['a', 'b', 'c', 'd'].map((label) => `${label}.${zone}`);
+const domains = ['a', 'b', 'c'].map((label) => `${label}.${zone}`);
 
 interface Member {
   readonly name: string;
@@ -40,6 +40,7 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
   let database: Database;
   const members: Member[] = [];
   let output = '';
+  let dump = '';
 
   beforeAll(async () => {
     [bind, mariadb] = await Promise.all([
@@ -77,22 +78,18 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
     return { name, dir, config, server: await start(dir) };
   };
   const one = () => members[0] ?? fail();
-  const two = () => members[1] ?? fail();
   const show = (domain: string) => keyturnJson<Shown>(['domain', 'show', domain], { cwd: one().dir.path });
-  const count = ({ keys }: Shown, state: string) => keys.filter((each) => each.state === state).length;
-  /** Every domain has its keys, in use and in waiting, everywhere; and as many were removed. */
+  /** Every domain has its keys, in use and in waiting; and as many were removed, which both milters had to acknowledge. */
   const settled = async (removed: number) => {
-    for (const domain of domains) {
-      const shown = await show(domain);
-      const ready =
-        count(shown, 'active') === 2 &&
-        count(shown, 'standby') === 2 &&
-        count(shown, 'removed') === removed &&
-        shown.signers.length === 2 &&
-        shown.signers.every(({ acknowledgedGeneration }) => acknowledgedGeneration === shown.domain.generation);
-      if (!ready) return false;
-    }
-    return true;
+    const rows = await mariadb.admin(
+      `select domain, state, count(*) as n from ${database.name}.keys group by domain, state`,
+    );
+    const number = (domain: string, wanted: string) =>
+      Number(rows.find((row) => row.domain === domain && row.state === wanted)?.n ?? 0);
+    return domains.every(
+      (domain) =>
+        number(domain, 'active') === 2 && number(domain, 'standby') === 2 && number(domain, 'removed') === removed,
+    );
   };
   const mail = (): Traffic[] =>
     members.flatMap(({ config: { socket, overlap } }) =>
@@ -118,9 +115,23 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
   };
   const rotate = () =>
     Promise.all(domains.map((domain) => keyturnJson(['key', 'rotate', domain], { cwd: one().dir.path })));
-  const holders = async () => {
-    const rows = await mariadb.admin(`select name, lease_owner from ${database.name}.domains`);
-    return rows.map(({ lease_owner }) => lease_owner);
+  const leases = async () => {
+    const rows = await mariadb.admin(`select lease_owner from ${database.name}.domains`);
+    return new Set(rows.map(({ lease_owner }) => lease_owner));
+  };
+
+  /** Puts the dump in the place of the database in one moment, as a restored data directory or another server would be. */
+  const putBack = async () => {
+    const [fresh, away] = [await mariadb.database(), await mariadb.database()];
+    await runOk('mariadb', ['--no-defaults', `--socket=${mariadb.socket}`, '--user=root', fresh.name], { input: dump });
+    const tables = await mariadb.admin(
+      `select table_name as name from information_schema.tables where table_schema = '${fresh.name}'`,
+    );
+    const renames = tables.flatMap(({ name }) => [
+      `${database.name}.${name} to ${away.name}.${name}`,
+      `${fresh.name}.${name} to ${database.name}.${name}`,
+    ]);
+    await mariadb.admin(`rename table ${renames.join(', ')}`);
   };
 
   test('share the work; what a killed one held goes on within seconds, and no message suffers', {
@@ -129,42 +140,47 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
     for (const domain of domains) await keyturnJson(['domain', 'add', domain], { cwd: one().dir.path });
     await waitFor(() => settled(0), {
       within: 60_000,
-      every: 500,
+      every: 100,
       what: `the first keys; ${members.map(({ server }) => server.output().slice(-1500)).join('\n')}`,
     });
     const traffic = mail();
     await rotate();
 
-    // Both are in the middle of looks, which DNS does not answer, when one is killed.
+    // Whoever is in the middle of a look, which DNS does not answer, is killed.
     await bind.freeze();
-    await waitFor(async () => (await holders()).includes('two'), {
-      within: 20_000,
-      every: 50,
-      what: 'the second server to hold a domain',
-    });
-    two().server.kill('SIGKILL');
-    await two().server.exited;
-    output += two().server.output();
+    let victim: Member | undefined;
+    const findVictim = async () => {
+      const owners = await leases();
+      victim = members.find(({ name }) => owners.has(name));
+      return victim !== undefined;
+    };
+    await waitFor(findVictim, { within: 20_000, every: 50, what: 'a server to hold a domain' });
+    if (victim === undefined) return fail();
+    const { name, dir, server } = victim;
+    const survivor = members.find((member) => member !== victim) ?? fail();
+    server.kill('SIGKILL');
+    await server.exited;
+    output += server.output();
     const killed = performance.now();
     bind.thaw();
-    await waitFor(async () => !(await holders()).includes('two'), {
+    await waitFor(async () => !(await leases()).has(name), {
       within: 30_000,
       every: 100,
-      what: 'the first server to take over',
+      what: 'the other server to take over',
     });
     // A lease lasts two minutes; silence is noticed after ten seconds.
-    expect(performance.now() - killed).toBeLessThan(30_000);
     const takeover = Math.round(performance.now() - killed);
-    expect(one().server.output()).toContain('"instance-silent"');
+    expect(survivor.server.output()).toContain('"instance-silent"');
 
-    two().server = await start(two().dir);
+    victim.server = await start(dir);
     await waitFor(() => settled(2), {
       within: 90_000,
-      every: 500,
+      every: 100,
       what: `the rotation (taken over in ${takeover} ms)`,
     });
     await judge(traffic);
     const shown = await show(domains[0] ?? '');
+    expect(shown.signers.map(({ id }) => id).sort()).toEqual(['one', 'two']);
     // Two of each kind at the start and one made in the rotation: nothing was made twice.
     expect(shown.keys.filter(({ algorithm }) => algorithm === 'rsa')).toHaveLength(3);
     expect(shown.keys.filter(({ algorithm }) => algorithm === 'ed25519')).toHaveLength(3);
@@ -173,6 +189,13 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
   test('go on signing while MariaDB is killed, and finish what they were about when it is back', {
     timeout: 120_000,
   }, async () => {
+    dump = await runOk('mariadb-dump', [
+      '--no-defaults',
+      `--socket=${mariadb.socket}`,
+      '--user=root',
+      '--single-transaction',
+      database.name,
+    ]);
     const traffic = mail();
     await rotate();
     await sleep(500);
@@ -183,14 +206,16 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
       what: 'mail that is signed without a database',
     });
     await mariadb.restart();
-    await waitFor(() => settled(4), { within: 90_000, every: 500, what: 'the rotation after the restart' });
+    await waitFor(() => settled(4), { within: 90_000, every: 100, what: 'the rotation after the restart' });
     await judge(traffic);
     for (const { server } of members) expect(server.isRunning()).toBe(true);
   });
 
   test('do not share a name, wherever they run', { timeout: 30_000 }, async () => {
     using elsewhere = tempDir('same-name');
-    await writeFastConfig(elsewhere, zone, settings('one'));
+    const config = await writeFastConfig(elsewhere, zone, settings('one'));
+    // Policies of the file become the store's before anything else happens.
+    config.rewrite({ rotateEvery: '1h' });
     const refused = await keyturn(['serve'], { cwd: elsewhere.path });
     expect(refused.code).toBe(3);
     expect(refused.stderr).toMatch(/another process runs as "one": on .*instance:/);
@@ -199,24 +224,11 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
   test('leave a database that is put back from a dump alone, and go on signing with what they have', {
     timeout: 120_000,
   }, async () => {
-    const dump = await runOk('mariadb-dump', [
-      '--no-defaults',
-      `--socket=${mariadb.socket}`,
-      '--user=root',
-      '--single-transaction',
-      database.name,
-    ]);
-    await rotate();
-    await waitFor(() => settled(6), { within: 60_000, every: 500, what: 'a rotation that the dump does not know' });
+    // The dump was made before the last rotation.
     const after = await show(domains[0] ?? '');
     const traffic = mail();
     await sleep(1500);
-    const restored = await run(
-      'mariadb',
-      ['--no-defaults', `--socket=${mariadb.socket}`, '--user=root', database.name],
-      { input: dump },
-    );
-    expect(restored.stderr + restored.code).toBe('0');
+    await putBack();
     for (const { server } of members)
       await waitFor(() => server.output().includes('"store-older"'), {
         within: 30_000,
