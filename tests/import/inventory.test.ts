@@ -4,9 +4,13 @@ import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import type { Inventory } from '../../src/control/inventory.ts';
+import { watchExternal } from '../../src/control/watch-external.ts';
 import { createProver } from '../../src/dns/lookup/prove.ts';
 import { serviceOf } from '../../src/dns/lookup/selector-table.ts';
 import { discoverSelectors } from '../../src/dns/lookup/selectors.ts';
+import type { Snapshot } from '../../src/lifecycle/types.ts';
+import type { Signer } from '../../src/signers/signer.ts';
+import { createSignerScene, domainName, quickPolicy } from '../signers/scene.ts';
 import { startBind } from '../support/bind.ts';
 import type { DnsServer } from '../support/dns-server.ts';
 import { keyturn, keyturnJson } from '../support/keyturn.ts';
@@ -28,6 +32,50 @@ test('whose a selector is: the target of a CNAME says it, the name is a guess', 
   expect(serviceOf('x', ['evilsendgrid.net'])).toBeNull();
   expect(serviceOf('google', [])).toBe('Google Workspace?');
   expect(serviceOf('kt20260101rsa1', [])).toBeNull();
+});
+
+test('a key that its owner replaces is a condition of the domain until note is taken, and its history stays', async () => {
+  const idle: Signer = {
+    id: 'idle',
+    kind: 'fake',
+    deliver: async ({ generation }) => ({ kind: 'acknowledged', generation }),
+    forget: async () => undefined,
+    selfTest: async () => ({ kind: 'signed' }),
+  };
+  await using scene = await createSignerScene(() => idle, {
+    ...quickPolicy,
+    keys: [{ algorithm: 'ed25519', bits: 256, count: 1 }],
+  });
+  await scene.add();
+  const [first, second] = [publicKey(2048), publicKey(2048)];
+  const watch = (key: string) =>
+    watchExternal(scene.operator, domainName, {
+      selector: 'google',
+      stream: 'google',
+      publicKey: key,
+      algorithm: 'rsa',
+      bits: 2048,
+    });
+  const latest = (snapshot: Snapshot) => snapshot.keys.findLast(({ selector }) => selector === 'google');
+  const reasons = ({ conditions }: Snapshot) => conditions.map(({ reason }) => reason);
+  const record = (key: string) => scene.records.set(`google._domainkey.${domainName}`, `v=DKIM1; k=rsa; p=${key}`);
+  record(first);
+  await watch(first);
+  await scene.until((snapshot) => latest(snapshot)?.proof?.verdict === 'seen');
+  record(second);
+  const changed = await scene.until((snapshot) => reasons(snapshot).includes('record-mismatched'));
+  expect(latest(changed)).toMatchObject({ publicKey: first, ownership: 'external' });
+  expect(await watch(second)).toMatchObject({ kind: 'done', what: 'replaced' });
+  const noted = await scene.until(
+    (snapshot) => latest(snapshot)?.proof?.verdict === 'seen' && !reasons(snapshot).includes('record-mismatched'),
+  );
+  const history = noted.keys.filter(({ selector }) => selector === 'google');
+  expect(history.map((key) => [key.publicKey, key.state])).toEqual([
+    [first, 'removed'],
+    [second, expect.not.stringMatching('removed')],
+  ]);
+  // It is only looked at.
+  expect(scene.records.get(`google._domainkey.${domainName}`)).toContain(second);
 });
 
 describe.skipIf(!need('named', 'bind9'))('in DNS', () => {
