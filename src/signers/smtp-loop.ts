@@ -139,7 +139,7 @@ function receive(socket: Socket, arrived: (message: Buffer) => void, timeout: nu
   });
 }
 
-interface Submission {
+export interface Submission {
   readonly host: string;
   readonly port: number;
   readonly from: string;
@@ -149,7 +149,7 @@ interface Submission {
 }
 
 /** @throws Error with the server's reply where it is not taken. */
-async function submitMessage({ host, port, from, to, message, timeout }: Submission): Promise<void> {
+export async function submitMessage({ host, port, from, to, message, timeout }: Submission): Promise<void> {
   const socket = connect({ host, port });
   const ended = Promise.withResolvers<never>();
   ended.promise.catch(() => undefined);

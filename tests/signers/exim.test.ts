@@ -32,7 +32,7 @@ describe.skipIf(![needExim(), need('swaks', 'swaks')].every(Boolean))('Exim', ()
     const settings = eximKind.settings.parse({
       folder: folder(),
       group: String(eximUser),
-      test: { smtp: `127.0.0.1:${exim.port}`, listen: `127.0.0.1:${loopPort}`, recipient, timeout: '5s' },
+      test: { smtp: `127.0.0.1:${exim.port}`, listen: `127.0.0.1:${loopPort}`, recipient, timeout: '2s' },
       senders: { newsletter: 'news@{domain}' },
       ...more,
     });

@@ -1,11 +1,11 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exportPrivateKeyPem } from '../../src/dkim/key-pair.ts';
 import { checkMilter } from '../../src/signers/milter/check.ts';
 import { opendkimKind } from '../../src/signers/opendkim/kind.ts';
 import type { Delivery, Signer } from '../../src/signers/signer.ts';
 import { need } from '../support/need.ts';
-import { type RunningServer, waitFor } from '../support/processes.ts';
+import type { RunningServer } from '../support/processes.ts';
 import { type TempDir, tempDir } from '../support/temp.ts';
 import { dependenciesIn, keyringOf, makeKey, other, type TestDependencies, type TestKey } from './keyrings.ts';
 import { type OpenDkimFolder, openDkimFolder } from './opendkim-process.ts';
@@ -28,7 +28,7 @@ describe.skipIf(!need('opendkim', 'opendkim'))('OpenDKIM', () => {
       keyTable,
       signingTable,
       reload: { signal: 'SIGUSR1', pidFile, program: 'opendkim' },
-      test: { milter, timeout: '2s' },
+      test: { milter, timeout: '1s' },
       senders: { newsletter: ['news@{domain}'] },
       ...more,
     });
@@ -235,14 +235,12 @@ describe.skipIf(!need('opendkim', 'opendkim'))('OpenDKIM', () => {
       expect(await signer.deliver(keyringOf(domain, 1, [s1]))).toEqual(acknowledged(1));
     });
 
-    test('a thousand domains at once: each is tried, the tables are written a few times', async () => {
-      const before = performance.now();
+    test('many domains at once: each is tried, the tables are written a few times', async () => {
       const names = Array.from({ length: 300 }, (_, n) => `bulk${n}.test`);
       const answers = await Promise.all(names.map((name) => signer.deliver(keyringOf(name, 1, [s1]))));
       expect(answers.every(({ kind }) => kind === 'acknowledged')).toBe(true);
       expect(await signatures('bulk299.test')).toEqual(['s1']);
       expect(dependencies.logged.filter((line) => line.includes('signer-files-written')).length).toBeLessThan(60);
-      console.log('bulk', performance.now() - before);
     });
   });
 
@@ -253,6 +251,4 @@ describe.skipIf(!need('opendkim', 'opendkim'))('OpenDKIM', () => {
       for (const line of pem) expect(text).not.toContain(line);
     }
   });
-  void chmodSync;
-  void waitFor;
 });

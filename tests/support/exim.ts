@@ -100,6 +100,8 @@ export interface EximOptions {
   /** Port of 127.0.0.1 that mail to this recipient goes to; what is not listed goes to `nextHop`. */
   readonly routes?: Readonly<Record<string, number>>;
   readonly nextHop: number;
+  /** Of 127.0.0.1; a free one by default. */
+  readonly port?: number;
 }
 
 export interface EximServer extends AsyncDisposable {
@@ -115,9 +117,9 @@ export interface EximServer extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-export async function startExim({ dkim, routes = {}, nextHop }: EximOptions): Promise<EximServer> {
+export async function startExim({ dkim, routes = {}, nextHop, port: wanted }: EximOptions): Promise<EximServer> {
   const dir = tempDir('exim');
-  const port = await freePort();
+  const port = wanted ?? (await freePort());
   chmodSync(dir.path, 0o755);
   for (const folder of ['spool', 'log']) {
     mkdirSync(dir.join(folder));

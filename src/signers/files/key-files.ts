@@ -8,8 +8,8 @@ import type { Layout } from './layout.ts';
 export type KeyFileState =
   | { readonly kind: 'right' }
   | { readonly kind: 'missing' }
-  /** Something else lies there. */
-  | { readonly kind: 'other'; readonly message: string }
+  /** Something else lies there: another key, whose fingerprint is `found`, or no key. */
+  | { readonly kind: 'other'; readonly found: string | null; readonly message: string }
   | { readonly kind: 'unreadable'; readonly message: string };
 
 export async function checkKeyFile({ file, fingerprint, selector, domain }: PlacedKey): Promise<KeyFileState> {
@@ -24,23 +24,23 @@ export async function checkKeyFile({ file, fingerprint, selector, domain }: Plac
   content.fill(0);
   if (found === fingerprint) return { kind: 'right' };
   const what = found === null ? 'something that is no key' : 'another key';
-  return { kind: 'other', message: `${file} holds ${what} than the one of ${selector}._domainkey.${domain}.` };
+  return { kind: 'other', found, message: `${file} holds ${what} than the one of ${selector}._domainkey.${domain}.` };
 }
 
 export type WriteResult =
   | { readonly kind: 'written' }
   | { readonly kind: 'failed' | 'drifted'; readonly message: string };
 
-/** Writes what is not there yet. A file with something else in it is left alone, unless it may be put in place of. */
+/** Writes what is not there yet. A file with something else in it is left alone, unless that may be replaced. */
 export async function writeKeyFile(
   key: SigningKey,
   { keyFile }: Layout,
-  { replace }: { readonly replace: boolean },
+  mayReplace: (found: string | null) => boolean,
 ): Promise<WriteResult> {
   const there = await checkKeyFile(key);
   if (there.kind === 'right') return { kind: 'written' };
   if (there.kind === 'unreadable') return { kind: 'failed', message: there.message };
-  if (there.kind === 'other' && !replace) return { kind: 'drifted', message: there.message };
+  if (there.kind === 'other' && !mayReplace(there.found)) return { kind: 'drifted', message: there.message };
   try {
     const { mode } = keyFile.attributes;
     // Who may read the key may walk down to it.

@@ -25,6 +25,13 @@ type Job =
   | { readonly kind: 'clean'; readonly keyring: Keyring }
   | { readonly kind: 'forget'; readonly domain: string; answer: (trouble: string | null) => void };
 
+/** A domain's delivery that is under way. */
+interface Begun {
+  readonly plan: DomainPlan;
+  readonly keyring: Keyring;
+  readonly answer: (delivery: Delivery) => void;
+}
+
 /** Deliveries that come within so many milliseconds of one another are done together, and so many at most. */
 const quiet = 10;
 const most = 1000;
@@ -38,6 +45,8 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
   const state = await openState(folder);
   const tables = openTables(layout.tables);
   const failures = new Map<string, number>();
+  /** One path for one key after the other: the new one takes the place of the old one. */
+  const hasFixedPaths = !layout.keyFile.path.names.has('fingerprint');
   await removeDrafts();
   const work = gather<Job>(run, { quiet, most });
 
@@ -72,16 +81,15 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
 
   async function deliverAll(jobs: readonly Extract<Job, { kind: 'deliver' }>[]): Promise<void> {
     if (jobs.length === 0) return;
-    let begun = new Map<
-      string,
-      { readonly plan: DomainPlan; readonly keyring: Keyring; readonly answer: (d: Delivery) => void }
-    >();
+    let begun: ReadonlyMap<string, Begun> = new Map();
     try {
+      const decided = new Map<string, Begun>();
       for (const { keyring, answer } of jobs) {
-        const decided = await decide(keyring);
-        if (decided.kind === 'go-on') begun.set(keyring.domain, { plan: decided.plan, keyring, answer });
-        else answer(decided);
+        const decision = await decide(keyring);
+        if (decision.kind === 'go-on') decided.set(keyring.domain, { plan: decision.plan, keyring, answer });
+        else answer(decision);
       }
+      begun = decided;
       const isNews = [...begun.values()].some(({ plan }) => state.get(plan.domain)?.loaded !== plan.generation);
       // From here on the new keys are known to be ours, whatever crashes.
       await state.put(
@@ -151,27 +159,21 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
     return { kind: 'go-on', plan };
   }
 
-  async function writeKeys<
-    B extends { readonly plan: DomainPlan; readonly keyring: Keyring; readonly answer: (d: Delivery) => void },
-  >(begun: ReadonlyMap<string, B>): Promise<Map<string, B>> {
+  /** Those whose key files are there now; the others have their answer. */
+  async function writeKeys(begun: ReadonlyMap<string, Begun>): Promise<ReadonlyMap<string, Begun>> {
     const written = new Map(begun);
     const keys = [...begun.values()].flatMap((each) =>
       [...each.plan.signing.values()].flat().map((key) => ({ key, each })),
     );
-    await inTurns(keys, async ({ key, each }) => {
-      const result = await writeKeyFile(key, layout, {
-        replace: each.keyring.overwrite === true || isReplaced(key.file, each.plan),
-      });
-      if (result.kind === 'written') return;
-      if (written.delete(each.plan.domain)) each.answer(result);
+    await inTurns(keys, async ({ key, each: { plan, keyring, answer } }) => {
+      const result = await writeKeyFile(
+        key,
+        layout,
+        (found) => keyring.overwrite === true || (hasFixedPaths && isOfDomain(found, plan)),
+      );
+      if (result.kind !== 'written' && written.delete(plan.domain)) answer(result);
     });
     return written;
-  }
-
-  /** A path without the key's fingerprint holds one of our keys after the other. */
-  function isReplaced(file: string, { domain }: DomainPlan): boolean {
-    if (layout.keyFile.path.names.has('fingerprint')) return false;
-    return placedBefore(state.get(domain)).some((key) => key.file === file);
   }
 
   /** Tells the program, and tries it until it does what it should or patience is over. */
@@ -205,14 +207,14 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
   }
 
   async function acknowledge(
-    begun: ReadonlyMap<string, { readonly plan: DomainPlan; readonly answer: (d: Delivery) => void }>,
+    begun: ReadonlyMap<string, Begun>,
     verified: ReadonlyMap<string, Verification>,
   ): Promise<void> {
     const loaded = new Map<string, Entry>();
     for (const [domain, { plan }] of begun) {
       const entry = state.get(domain);
       if (verified.get(domain)?.kind === 'right' && entry !== undefined && entry.loaded !== plan.generation)
-        loaded.set(domain, { ...entry, loaded: plan.generation });
+        loaded.set(domain, { ...entry, loaded: plan.generation, keys: withoutReplaced(entry, plan) });
     }
     await state.put(loaded);
     for (const [domain, { plan, answer }] of begun) {
@@ -368,6 +370,18 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
       await layout.probe?.close?.();
     },
   };
+}
+
+function isOfDomain(found: string | null, { ever }: DomainPlan): boolean {
+  return [...ever.streams.values()].some((keys) => keys.some(({ fingerprint }) => fingerprint === found));
+}
+
+/** The keys that have files still: not those whose file holds a key that signs now. */
+function withoutReplaced({ keys }: Entry, { signing }: DomainPlan): Entry['keys'] {
+  const signs = new Map([...signing.values()].flat().map(({ file, fingerprint }) => [file, fingerprint]));
+  const isStanding = ([fingerprint, { file }]: [string, Entry['keys'][string]]): boolean =>
+    (signs.get(file) ?? fingerprint) === fingerprint;
+  return Object.fromEntries(Object.entries(keys).filter(isStanding));
 }
 
 /** For a domain that is to be signed no more: none of the keys that it had may sign. */

@@ -45,7 +45,7 @@ function patternOf(text: string): RegExp {
     if (index % 2 === 0) return literal(piece);
     if (seen.has(piece)) return `\\k<${piece}>`;
     seen.add(piece);
-    return `(?<${piece}>${piece === 'domain' ? '[A-Za-z0-9._-]+' : '\\S+?'})`;
+    return `(?<${piece}>${piece === 'domain' ? '[A-Za-z0-9._-]+' : '.+?'})`;
   });
   return new RegExp(`^\\s*${pieces.join('')}\\s*$`);
 }
