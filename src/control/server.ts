@@ -126,7 +126,7 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
     if (looks !== null) closers.push(() => looks.stop());
     const feed = startKeyringFeedRole(loaded, { store, clock, log, env, bindings, mayAct: guard.mayAct });
     if (feed !== null) closers.push(() => feed.stop());
-    const agents = await startAgentsRole(loaded, { store, clock, log, env, bindings });
+    const agents = await startAgentsRole(loaded, { store, clock, log, env, bindings, mayServe: guard.isTrusted });
     if (agents !== null) closers.push(() => agents.stop());
     log.info('ready', {
       instance: config.instance,

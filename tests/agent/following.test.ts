@@ -189,6 +189,19 @@ describe('an agent', () => {
     expect(signaturesOf(await sendThrough(mx1, 'ours.test'))).toHaveLength(1);
   });
 
+  test('is given nothing from a store that is not trusted', async () => {
+    await using store = await openMemoryStore();
+    await addActiveDomain(store, 'ours.test');
+    let trusted = false;
+    const signers = [{ kind: 'agent', name: 'mx1', token }];
+    await using control = await startControl(store, { signers, mayServe: () => trusted });
+    await using mx1 = await startSceneAgent(dir, folder(), { url: control.url, token });
+    await waitFor(() => mx1.log.text().includes('not sure of its store'), { what: 'the agent to be told' });
+    expect(mx1.agent.endpoints).toEqual([]);
+    trusted = true;
+    await acknowledged(store, 'ours.test', 1);
+  });
+
   test('whose milter cannot open its socket ends, and says which', async () => {
     await using store = await openMemoryStore();
     await addActiveDomain(store, 'ours.test');

@@ -91,9 +91,10 @@ export async function startControl(
     readonly port?: number;
     /** Milliseconds. */
     readonly lease?: number;
+    readonly mayServe?: () => boolean;
   },
 ): Promise<Control> {
-  const { signers, tls, port = 0, lease = 1000 } = settings;
+  const { signers, tls, port = 0, lease = 1000, mayServe = () => true } = settings;
   const parsed = configSchema.parse({
     roles: { milter: false, dns: false },
     signers,
@@ -108,6 +109,7 @@ export async function startControl(
     log,
     env: {},
     bindings: bindingsOf(config),
+    mayServe,
   });
   const url = role?.endpoints[0];
   if (role === null || url === undefined) throw new Error('no agent is served');

@@ -28,6 +28,8 @@ export interface CallsOptions {
   readonly interval: number;
   /** Aborted when the server stops: those who wait are answered at once. */
   readonly stopping: AbortSignal;
+  /** The store is the one that is known: what is read from it may be given away. */
+  readonly mayServe: () => boolean;
 }
 
 /** A clock that is off by more is told of, milliseconds. */
@@ -44,7 +46,7 @@ const changesQuery = z.object({
 export function createCalls(
   options: CallsOptions,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const { agents, store, clock, log, claims, lease, interval, stopping } = options;
+  const { agents, store, clock, log, claims, lease, interval, stopping, mayServe } = options;
   const failures = countFailures(clock);
   const watchClock = createClockComparison(options);
   const operator = (agent: KnownAgent): Operator => ({ store, clock, actor: agentActor(agent) });
@@ -65,6 +67,7 @@ export function createCalls(
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
     const url = new URL(request.url ?? '/', 'http://agent.invalid');
     const agent = admit(request);
+    if (!mayServe()) throw new Problem('internal', 'this instance is not sure of its store: see its log');
     const given = request.headers[BOOT_HEADER];
     const itsBoot = boot.safeParse(given);
     if (!itsBoot.success) throw new Problem('bad-request', `the header ${BOOT_HEADER} is missing`);

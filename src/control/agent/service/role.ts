@@ -28,6 +28,8 @@ export interface AgentsRoleOptions {
   readonly log: Log;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly bindings: readonly Binding[];
+  /** The store is the one that is known; asked for each call. */
+  readonly mayServe?: () => boolean;
 }
 
 const mostConnections = 2000;
@@ -36,7 +38,7 @@ const lookAtFilesEvery = 30_000;
 /** Null where no agent is to be served from here. @throws ConfigError, or Error naming the address that cannot be listened on. */
 export async function startAgentsRole(
   loaded: LoadedConfig,
-  { store, clock, log, env, bindings }: AgentsRoleOptions,
+  { store, clock, log, env, bindings, mayServe = () => true }: AgentsRoleOptions,
 ): Promise<AgentsRole | null> {
   const { config, file } = loaded;
   const { listen, lease, tls, plainHttp } = config.agents;
@@ -74,6 +76,7 @@ export async function startAgentsRole(
     lease,
     interval: Math.min(config.reconcile.interval, 500),
     stopping: stopping.signal,
+    mayServe,
   };
   const calls = createCalls(options);
   const limits = {
