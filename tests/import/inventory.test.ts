@@ -13,9 +13,9 @@ import type { Signer } from '../../src/signers/signer.ts';
 import { createSignerScene, domainName, quickPolicy } from '../signers/scene.ts';
 import { startBind } from '../support/bind.ts';
 import type { DnsServer } from '../support/dns-server.ts';
-import { keyturn, keyturnJson } from '../support/keyturn.ts';
 import { need } from '../support/need.ts';
 import { tempDir } from '../support/temp.ts';
+import { jsonIn, keyturnIn } from './cli.ts';
 
 function publicKey(bits: number): string {
   const { publicKey: key } = generateKeyPairSync('rsa', { modulusLength: bits });
@@ -149,14 +149,13 @@ describe.skipIf(!need('named', 'bind9'))('in DNS', () => {
         }),
       );
     configure(bind.port);
-    const options = { cwd: dir.path };
     const look = async (...args: string[]) => {
-      const { inventories } = await keyturnJson<{ inventories: Inventory[] }>(['inventory', ...args], options);
+      const { inventories } = await jsonIn<{ inventories: Inventory[] }>(dir, ['inventory', ...args]);
       return Object.fromEntries((inventories[0]?.items ?? []).map((item) => [item.selector, item]));
     };
     expect((await look('example.com')).google).toMatchObject({ owner: 'unknown', firstSeen: null, kept: null });
-    expect((await keyturn(['inventory', 'example.com', '--save'], options)).code).toBe(2);
-    await keyturnJson(['domain', 'add', 'example.com'], options);
+    expect((await keyturnIn(dir, ['inventory', 'example.com', '--save'])).code).toBe(2);
+    await jsonIn(dir, ['domain', 'add', 'example.com']);
     const kept = await look('example.com', '--save');
     expect(kept.google).toMatchObject({ owner: 'external', kept: 'watched', weak: false });
     expect(kept.k1).toMatchObject({ kept: 'watched', weak: true });
@@ -174,13 +173,14 @@ describe.skipIf(!need('named', 'bind9'))('in DNS', () => {
       const again = await look('example.com');
       expect(again.google?.firstSeen).toBe(kept.google?.firstSeen);
       expect(again.google?.lastChange ?? 0).toBeGreaterThan(kept.google?.lastChange ?? 0);
-      const { keys } = await keyturnJson<{ keys: Array<{ selector: string; stream: string; state: string }> }>(
-        ['key', 'list', 'example.com'],
-        options,
-      );
+      const { keys } = await jsonIn<{ keys: Array<{ selector: string; stream: string; state: string }> }>(dir, [
+        'key',
+        'list',
+        'example.com',
+      ]);
       expect(keys.filter(({ selector }) => selector === 'google')).toHaveLength(2);
       expect(keys.find(({ selector }) => selector === 's1')?.stream).toBe('sendgrid');
-      const people = await keyturn(['inventory', 'example.com'], options);
+      const people = await keyturnIn(dir, ['inventory', 'example.com']);
       expect(people.stdout).toContain('SendGrid');
       expect(people.stdout).toContain('withdrawn');
     } finally {

@@ -12,13 +12,13 @@ import { systemClock } from '../../src/lifecycle/clock.ts';
 import { createRspamdProbe } from '../../src/signers/rspamd-test.ts';
 import { startBind } from '../support/bind.ts';
 import { type DnsServer, tsigKey } from '../support/dns-server.ts';
-import { keyturn, keyturnJson } from '../support/keyturn.ts';
 import { startMailcow } from '../support/mailcow-server.ts';
 import { need } from '../support/need.ts';
 import { waitFor } from '../support/processes.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { needRspamd, startRspamd } from '../support/rspamd.ts';
 import { type TempDir, tempDir } from '../support/temp.ts';
+import { jsonIn, keyturnIn } from './cli.ts';
 import { hashesOf, mailcowRecord, makePair, type Pair, putActive } from './installation.ts';
 
 const ready = need('redis-server', 'redis-server') && need('named', 'bind9');
@@ -101,21 +101,25 @@ describe.skipIf(!ready)('an installation', () => {
     writeFileSync(dir.join('keyturn.yaml'), stringify(configuration), { mode: 0o600 });
     writeFileSync(dir.join('redis-password'), 'redis-secret\n');
   }
-  const from = () => ['--redis', `redis://127.0.0.1:${redis.port}`, '--redis-password-file', 'redis-password'];
+  const from = (dir: TempDir) => [
+    '--redis',
+    `redis://127.0.0.1:${redis.port}`,
+    '--redis-password-file',
+    dir.join('redis-password'),
+  ];
 
   test('is reported first, taken over whole, and a repetition finds nothing to do', async () => {
     using dir = tempDir('import');
     configure(dir);
     const before = await hashesOf(redis.client);
-    const options = { cwd: dir.path };
 
-    const dry = await keyturn(['import', 'mailcow', ...from(), '--dry-run', '--json'], options);
+    const dry = await keyturnIn(dir, ['import', 'mailcow', ...from(dir), '--dry-run', '--json']);
     const plan = JSON.parse(dry.stdout) as ImportReport;
     expect(plan.dryRun).toBe(true);
     expect(plan.counts).toMatchObject({ mail: 4, shadow: 3, blind: 2, added: 7, failed: 0, skipped: 0 });
-    expect(await keyturnJson<{ domains: unknown[] }>(['domain', 'list'], options)).toMatchObject({ domains: [] });
+    expect(await jsonIn<{ domains: unknown[] }>(dir, ['domain', 'list'])).toMatchObject({ domains: [] });
 
-    const real = await keyturn(['import', 'mailcow', ...from(), '--json'], options);
+    const real = await keyturnIn(dir, ['import', 'mailcow', ...from(dir), '--json']);
     expect(real.stderr).toBe('');
     expect(real.code).toBe(0);
     const report = JSON.parse(real.stdout) as ImportReport;
@@ -144,24 +148,26 @@ describe.skipIf(!ready)('an installation', () => {
       ].sort(),
     );
 
-    const shown = await keyturnJson<{ keys: Array<{ selector: string; kept?: boolean }> }>(
-      ['domain', 'show', 'example.com'],
-      options,
-    );
+    const shown = await jsonIn<{ keys: Array<{ selector: string; kept?: boolean }> }>(dir, [
+      'domain',
+      'show',
+      'example.com',
+    ]);
     expect(shown.keys.map(({ selector, kept }) => [selector, kept === true])).toEqual(
       expect.arrayContaining([['s0', true]]),
     );
-    const backup = await keyturnJson<{ domain: { shadowOf: string }; keys: Array<{ selector: string }> }>(
-      ['domain', 'show', 'dkim-backup1.example.com'],
-      options,
-    );
+    const backup = await jsonIn<{ domain: { shadowOf: string }; keys: Array<{ selector: string }> }>(dir, [
+      'domain',
+      'show',
+      'dkim-backup1.example.com',
+    ]);
     expect(backup.domain.shadowOf).toBe('example.com');
     expect(backup.keys.map(({ selector }) => selector)).toEqual(['b1']);
 
-    const again = await keyturnJson<ImportReport>(['import', 'mailcow', ...from()], options);
+    const again = await jsonIn<ImportReport>(dir, ['import', 'mailcow', ...from(dir)]);
     expect(again.counts).toMatchObject({ there: 7, added: 0, completed: 0, failed: 0 });
     expect(await hashesOf(redis.client)).toEqual(before);
-    const people = await keyturn(['import', 'mailcow', ...from(), '--dry-run'], options);
+    const people = await keyturnIn(dir, ['import', 'mailcow', ...from(dir), '--dry-run']);
     expect(people.stdout).toContain('shadow of example.com');
     // What was written anywhere holds no private key in the clear.
     const written = [dry.stdout, real.stdout, people.stdout, ...filesOf(dir.join('data'))].join('\n');
@@ -179,8 +185,8 @@ describe.skipIf(!ready)('an installation', () => {
       using dir = tempDir('import');
       configure(dir, more);
       writeFileSync(dir.join('api-key'), 'read-only');
-      const args = ['import', 'mailcow', '--api', mailcow.url, '--api-key-file', 'api-key', '--json'];
-      return JSON.parse((await keyturn(args, { cwd: dir.path })).stdout) as ImportReport;
+      const args = ['import', 'mailcow', '--api', mailcow.url, '--api-key-file', dir.join('api-key'), '--json'];
+      return JSON.parse((await keyturnIn(dir, args)).stdout) as ImportReport;
     };
     const hidden = await run({});
     expect(hidden.counts).toMatchObject({ added: 0, skipped: 2 });
@@ -197,11 +203,11 @@ describe.skipIf(!ready)('an installation', () => {
     using dir = tempDir('import');
     configure(dir);
     writeFileSync(dir.join('redis-password'), 'a-wrong-one');
-    const wrong = await keyturn(['import', 'mailcow', ...from()], { cwd: dir.path });
+    const wrong = await keyturnIn(dir, ['import', 'mailcow', ...from(dir)]);
     expect(wrong.code).toBe(3);
     expect(wrong.stderr).toContain(`127.0.0.1:${redis.port}`);
     expect(wrong.stderr).not.toContain('a-wrong-one');
-    const neither = await keyturn(['import', 'mailcow'], { cwd: dir.path });
+    const neither = await keyturnIn(dir, ['import', 'mailcow']);
     expect(neither.code).toBe(2);
   });
 
@@ -234,7 +240,7 @@ describe.skipIf(!ready)('an installation', () => {
       const before = await hashesOf(redis.client);
 
       const loaded = loadConfig(dir.join('keyturn.yaml'), { env: {}, workingFolder: dir.path });
-      await keyturnJson(['import', 'mailcow', ...from(), 'example.com', 'shop.example.com'], { cwd: dir.path });
+      await jsonIn(dir, ['import', 'mailcow', ...from(dir), 'example.com', 'shop.example.com']);
       await using server = await startServer({ loaded, env: {}, clock: systemClock, log: silentLog });
       const operator: Operator = { store: server.store, clock: systemClock, actor: { name: 'olga', source: 'cli' } };
       const snapshot = async (domain: string) => {
