@@ -134,7 +134,8 @@ export async function startInstance(options: InstanceOptions): Promise<RunningIn
     const now = steady();
     const listed = await store.listInstances();
     for (const each of listed) {
-      if (each.name === name) continue;
+      // Agents hold names here as well: they have no leases, and are heard of less often.
+      if (each.name === name || each.roles.includes('agent')) continue;
       const known = others.get(each.name);
       if (known === undefined || known.boot !== each.boot || known.seenAt !== each.seenAt) {
         others.set(each.name, { boot: each.boot, seenAt: each.seenAt, since: now, done: false });
