@@ -97,10 +97,11 @@ function enterWanted(look: Look, judged: Judged): void {
  */
 function bringForward(look: Look, judged: Judged): void {
   const held = judged.paused || judged.frozen !== null || judged.stream.heldSince !== null;
-  const isUrgent = [...judged.due.values()].some((due) => due === 'compromised' || due === 'rejected');
-  if ((held && !isUrgent) || judged.keys.some((key) => look.enter.includes(key.id))) return;
-  const staying = judged.active.filter((key) => !judged.due.has(key.id) && !isSpoiled(key)).map(({ id }) => id);
-  const id = passedOver(look.snapshot, judged.stream.name, staying, [...judged.due.keys()]);
+  const urgent = judged.active.filter(isSpoiled).map(({ id }) => id);
+  if ((held && urgent.length === 0) || judged.keys.some((key) => look.enter.includes(key.id))) return;
+  const leaving = urgent.length > 0 ? urgent : [...judged.due.keys()];
+  const staying = judged.active.filter((key) => !leaving.includes(key.id)).map(({ id }) => id);
+  const id = passedOver(look.snapshot, judged.stream.name, staying, leaving);
   const key = judged.active.find((each) => each.id === id);
   if (key === undefined) return;
   if (faultOfEntering(look.snapshot, key, look.policy, look.now, look.guards) === null) {

@@ -91,7 +91,8 @@ function askForFreshProofs(look: Look, judged: Judged, leaver: KeyView): void {
 /** Signers first, proof last: a proof taken before they are done would be stale when it is needed. */
 function wantFresh(look: Look, judged: Judged, key: KeyView): void {
   const loaded = !look.guards.acknowledgement || isAcknowledged(look.snapshot, key);
-  const settled = loaded && hasSigned(look.snapshot, key, dueIds(judged));
+  const others = dueIds(judged).filter((id) => id !== key.id);
+  const settled = loaded && hasSigned(look.snapshot, key, others);
   if (settled && isSeen(key) && !isFreshlySeen(key, judged.policy, look.now)) look.wantProof.add(key.id);
 }
 
