@@ -62,7 +62,7 @@ describe('files for any program', () => {
     writeFileSync(dir.join('tables', 'known'), 'theirs other.test:t:/etc/theirs.pem\n');
     const script = fileURLToPath(new URL('files-writer.ts', import.meta.url));
     let generation = 1;
-    for (let turn = 0; turn < 8; turn++) {
+    for (let turn = 0; turn < 4; turn++) {
       const writer = await spawnServer({
         name: 'the writer',
         command: process.execPath,
@@ -71,7 +71,7 @@ describe('files for any program', () => {
         ready: (output) => output().includes('\n'),
       });
       // A different moment each time, of a turn that takes some thirty milliseconds.
-      await sleep(turn * 9);
+      await sleep(turn * 17);
       writer.kill('SIGKILL');
       await writer.exited;
       const written = writer.output().trim().split('\n').map(Number);
