@@ -163,6 +163,23 @@ describe("somebody else's set-up", () => {
   });
 });
 
+test('a domain that leaves is no longer signed with a key that will be withdrawn, and what is not ours is left', async () => {
+  const signer = await make();
+  const keyring = await ring('s1', 1);
+  await signer.deliver(keyring);
+  ses.lookAtDns(dnsOf());
+  await signer.deliver(keyring);
+  await signer.forget(domainName);
+  expect(ses.identities.get(domainName)).toMatchObject({ enabled: false, selector: 's1' });
+  // It may come back.
+  expect(await signer.deliver(keyring)).toEqual({ kind: 'acknowledged', generation: 1 });
+  const identity = ses.identities.get(domainName);
+  expect(identity?.enabled).toBe(true);
+  if (identity !== undefined) identity.selector = 'theirs';
+  await signer.forget(domainName);
+  expect(ses.identities.get(domainName)).toMatchObject({ enabled: true, selector: 'theirs' });
+});
+
 describe('trouble', () => {
   test('throttling and failures of SES are waited out', async () => {
     const signer = await make();

@@ -38,7 +38,8 @@ export interface SesClient {
   identity(domain: string): Promise<SesIdentity | null>;
   create(domain: string, key: SesKey): Promise<void>;
   putKey(domain: string, key: SesKey): Promise<void>;
-  enable(domain: string): Promise<void>;
+  /** Switches DKIM for the identity on or off. */
+  setSigning(domain: string, enabled: boolean): Promise<void>;
 }
 
 /** Repetitions where SES throttles (one call a second for most of these) or fails; the first pause in milliseconds, then twice as long each. */
@@ -108,8 +109,9 @@ export function createSesClient({ region, endpoint, timeout, ...credentials }: S
         SigningAttributes: attributes(key),
       });
     },
-    async enable(domain) {
-      await must(`switching on DKIM for ${domain}`, 'PUT', `v2/${path(domain, '/dkim')}`, { SigningEnabled: true });
+    async setSigning(domain, enabled) {
+      const doing = `switching ${enabled ? 'on' : 'off'} DKIM for ${domain}`;
+      await must(doing, 'PUT', `v2/${path(domain, '/dkim')}`, { SigningEnabled: enabled });
     },
   };
 }

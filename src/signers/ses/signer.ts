@@ -41,15 +41,7 @@ export function createSesSigner(
     selfTest,
     inspect: (keyring) => turns.of(keyring.domain, () => inspect(keyring)),
     found,
-    async forget(domain) {
-      // SES goes on signing what is sent through it with the last key; an identity is the account's owner's, and is never deleted here.
-      if (memory.get(domain).generation > 0)
-        log('warn', 'identity-left-at-ses', {
-          domain,
-          advice: 'delete the identity at SES, or turn its DKIM to Easy DKIM',
-        });
-      memory.forget(domain);
-    },
+    forget: (domain) => turns.of(domain, () => forget(domain)),
   };
 
   async function deliver(keyring: Keyring): Promise<Delivery> {
@@ -87,7 +79,7 @@ export function createSesSigner(
         kind: 'failed',
         message: `Amazon SES does not show the selector ${wanted.selector} for ${domain}, though it took the key.`,
       };
-    if (!now.signingEnabled) await client.enable(domain);
+    if (!now.signingEnabled) await client.setSigning(domain, true);
     switch (now.status) {
       case 'SUCCESS':
         memory.put(domain, { generation });
@@ -148,6 +140,24 @@ export function createSesSigner(
         message: `Amazon SES no longer finds the record of ${wanted.selector} of ${domain}, and has stopped signing with it.`,
       };
     return { kind: 'as-delivered' };
+  }
+
+  /**
+   * The domain's mail is no longer ours to sign: the record of the last key will be withdrawn, and SES must not go on signing with it. The
+   * identity is its owner's, and stays.
+   */
+  async function forget(domain: string): Promise<void> {
+    const { selector } = memory.get(domain);
+    const now = selector === null ? null : await client.identity(domain);
+    if (selector !== null && now !== null && hasSelector(now, selector)) {
+      if (now.signingEnabled) await client.setSigning(domain, false);
+      log('warn', 'signing-switched-off-at-ses', {
+        domain,
+        selector,
+        advice: 'turn to Easy DKIM, or delete the identity',
+      });
+    }
+    memory.forget(domain);
   }
 
   /** SES gives no private key away. */
