@@ -49,12 +49,14 @@ export function createFollowerCollector({
   let known: readonly KnownFollower[] = [];
   let trouble: string | null = null;
 
-  function bindTo({ name, signs }: KnownFollower): Binding {
+  /** Domains that come now are to know the followers that are there. One that is away is waited for where it is known, and nowhere else. */
+  function bind({ name, signs, isThere }: KnownFollower): void {
     const binding: Binding = { signerId: name, ...signs };
     const at = bindings.findIndex(({ signerId }) => signerId === name);
-    if (at < 0) bindings.push(binding);
+    if (!isThere) {
+      if (at >= 0) bindings.splice(at, 1);
+    } else if (at < 0) bindings.push(binding);
     else if (JSON.stringify(bindings[at]) !== JSON.stringify(binding)) bindings[at] = binding;
-    return binding;
   }
 
   /** Every domain learns of the follower; it is asked for what it has not told of. @throws what the store throws */
@@ -92,11 +94,8 @@ export function createFollowerCollector({
       }
       try {
         const outcomes = (snapshot: Snapshot, at: number) => {
-          const joined = signerOutcomes(
-            snapshot,
-            bindings.filter(({ signerId }) => signerId === name),
-            at,
-          );
+          const own = bindings.filter(({ signerId }) => signerId === name);
+          const joined = signerOutcomes(snapshot, own, at);
           const { snapshot: after } = fold(snapshot, joined, operator.actor);
           return [...joined, ...reportOutcomes(after, name, read.report, at)];
         };
@@ -138,17 +137,18 @@ export function createFollowerCollector({
 
   async function turn(signal: AbortSignal): Promise<void> {
     known = await followers.list();
-    for (const follower of known) bindTo(follower);
+    for (const follower of known) bind(follower);
     if (!(await followers.holdCollection(instance, leaseMs))) return;
     for (const follower of known) {
       const { name, boot } = follower;
       const last = settled.get(name);
       const now = clock.now();
-      if (!follower.isAdmitted || last?.boot !== boot || Math.abs(now - last.at) >= settleEvery) {
-        await settle(follower, bindTo(follower), signal);
+      const isDue = !follower.isAdmitted || last?.boot !== boot || Math.abs(now - last.at) >= settleEvery;
+      if (isDue && follower.isThere) {
+        await settle(follower, { signerId: name, ...follower.signs }, signal);
         settled.set(name, { boot, at: now });
       }
-      if (!follower.isAdmitted) {
+      if (!follower.isAdmitted && follower.isThere) {
         await followers.admit(follower);
         log.info('follower-known', { signer: name, host: follower.host, domains: follower.signs.domains });
       }
