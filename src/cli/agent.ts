@@ -104,6 +104,15 @@ async function showStatus(context: CommandContext, command: Command): Promise<vo
     import('../settings/durations.ts'),
   ]);
   const { dataFolder } = await load(context, command);
+  const { accessSync, constants, existsSync } = await import('node:fs');
+  try {
+    if (existsSync(dataFolder)) accessSync(dataFolder, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch {
+    throw new CommandFailure(
+      exitCodes.unreachable,
+      `${dataFolder} cannot be looked into: run this as the agent's user`,
+    );
+  }
   const status = readStatus(dataFolder);
   let runs = false;
   if (status !== null) {
