@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -147,6 +156,25 @@ describe('files for any program', () => {
     expect(statSync(dir.join('keys', 'a.test', name)).mode & 0o777).toBe(0o600);
     expect(statSync(dir.join('keys', 'a.test')).mode & 0o777).toBe(0o700);
     await expect(make(dir, { group: 'no-such-group' })).rejects.toThrow('there is no group "no-such-group"');
+  });
+
+  test('a table that was there keeps its mode, its owner, and what somebody writes into it', async () => {
+    using dir = tempDir('files-table-mode');
+    mkdirSync(dir.join('tables'));
+    const table = dir.join('tables', 'signing');
+    writeFileSync(table, '*@by.hand theirs\n', { mode: 0o644 });
+    const isRoot = process.geteuid?.() === 0;
+    if (isRoot) chownSync(table, 1234, 2345);
+    const signer = await make(dir);
+    const s1 = await makeKey('s1');
+    await signer.deliver(keyringOf('a.test', 1, [s1]));
+    writeFileSync(table, `# more\n${readFileSync(table, 'utf8')}*@more.test theirs\n`);
+    await signer.deliver(keyringOf('b.test', 1, [s1]));
+    const { mode, uid, gid } = statSync(table);
+    expect(mode & 0o777).toBe(0o644);
+    if (isRoot) expect([uid, gid]).toEqual([1234, 2345]);
+    expect(rows(table).map((row) => row.split(' ')[0])).toEqual(['*@by.hand', '*@a.test', '*@b.test', '*@more.test']);
+    expect(readFileSync(table, 'utf8')).toContain('# more\n');
   });
 
   test.each([

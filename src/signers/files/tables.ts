@@ -1,6 +1,7 @@
 /** The tables on the disk: read when they changed, written whole. */
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeFolder, readWhole, stampOf, writeWhole } from './atomic.ts';
+import { type FileAttributes, makeFolder, readWhole, stampOf, writeWhole } from './atomic.ts';
 import {
   editTable,
   formatTable,
@@ -60,18 +61,36 @@ export function openTables(specs: readonly TableSpec[]): Tables {
     async edit(holds, changes) {
       let changed = false;
       for (const spec of specs) {
-        if (spec.holds !== holds) continue;
-        const { text, table, stamp } = await load(spec);
-        const next = formatTable(editTable(table, spec, changes), spec.comment);
-        if (stamp !== null && isSame(next, text)) continue;
-        await makeFolder(dirname(spec.path), { mode: 0o755, uid: null, gid: null });
-        await writeWhole(spec.path, next, spec.attributes);
-        cache.delete(spec.path);
-        changed = true;
+        if (spec.holds === holds && (await editOne(spec, changes))) changed = true;
       }
       return changed;
     },
   };
+
+  async function editOne(spec: TableSpec, changes: ReadonlyMap<string, TableChange>): Promise<boolean> {
+    for (;;) {
+      const { text, table, stamp } = await load(spec);
+      const next = formatTable(editTable(table, spec, changes), spec.comment);
+      if (stamp !== null && isSame(next, text)) return false;
+      await makeFolder(dirname(spec.path), { mode: 0o755, uid: null, gid: null });
+      const attributes = await attributesAt(spec);
+      // Somebody may have edited it by hand meanwhile: what they wrote is not to be lost.
+      if ((await stampOf(spec.path)) !== stamp) continue;
+      await writeWhole(spec.path, next, attributes);
+      cache.delete(spec.path);
+      return true;
+    }
+  }
+}
+
+/** A table that was there keeps its mode, and its owner where the settings name none: whoever could read it still can. */
+async function attributesAt({ path, attributes }: TableSpec): Promise<FileAttributes> {
+  try {
+    const { mode, uid, gid } = await stat(path);
+    return { mode: mode & 0o777, uid: attributes.uid ?? uid, gid: attributes.gid ?? gid };
+  } catch {
+    return attributes;
+  }
 }
 
 /** The same lines; which of them comes first changes nothing, and is not worth a reload. */
