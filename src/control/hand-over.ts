@@ -1,10 +1,18 @@
 /** Hands a domain's keyring to a signer, as the store holds it now, and says what became of it as an outcome. */
 import type { Clock } from '../lifecycle/clock.ts';
 import type { Outcome, Snapshot } from '../lifecycle/types.ts';
+import type { OtherKey } from '../signers/keyring.ts';
 import type { Signer } from '../signers/signer.ts';
 import type { Store } from '../store/store.ts';
 import { toSignerKeyring } from './keyring.ts';
 import { errorText } from './log.ts';
+
+/** Every key of ours that a signer may have been given; what left between two readings counts as retiring. */
+function ourKeys({ keys }: Snapshot): OtherKey[] {
+  return keys.flatMap(({ selector, publicKey, state, ownership }) =>
+    ownership === 'ours' ? [{ selector, publicKey, state: state === 'active' ? 'retiring' : state }] : [],
+  );
+}
 
 /** `snapshot` must have been read before: what is handed over is at least as new as it. Never throws for what the signer does. */
 export async function handOver(
@@ -17,7 +25,7 @@ export async function handOver(
   const failed = (message: string): Outcome => ({ kind: 'not-acknowledged', at: clock.now(), signerId, message });
   try {
     if (removingAt !== null && !snapshot.keys.some((key) => key.state === 'active')) {
-      await signer.forget(name);
+      await signer.forget(name, ourKeys(snapshot));
       return { kind: 'acknowledged', at: clock.now(), signerId, generation };
     }
     const stored = await store.keyring(name);

@@ -1,6 +1,6 @@
 /** What signs mail: it is given keyrings with a growing generation and acknowledges the generation that it has really loaded. */
 import type { SignerAbilities } from '../lifecycle/types.ts';
-import type { Keyring } from './keyring.ts';
+import type { Keyring, OtherKey } from './keyring.ts';
 
 export type Delivery =
   /** Loaded: mail that arrives from now on is signed by this generation. */
@@ -57,8 +57,11 @@ export interface Signer {
   load?(keyrings: AsyncIterable<Keyring>): Promise<void>;
   /** Idempotent; an older generation than the loaded one is never put in place of it. */
   deliver(keyring: Keyring): Promise<Delivery>;
-  /** Drops the domain from the signer: its mail is no longer ours. */
-  forget(domain: string): Promise<void>;
+  /**
+   * Drops the domain from the signer: its mail is no longer ours, and none of our keys signs it from then on. `ours`: the keys that the
+   * signer may have of us, where they are known; another instance may have handed them over.
+   */
+  forget(domain: string, ours?: readonly OtherKey[]): Promise<void>;
   selfTest(domain: string, stream: string, selector: string): Promise<SelfTest>;
   /**
    * Compares what is there with the keyring (by content, whatever the generation), and takes away leftovers of its own: private halves of

@@ -350,6 +350,15 @@ describe.skipIf(!need('redis-server', 'redis-server'))('mailcow-api', () => {
       await again.deliver(keyring);
       await again.forget(domainName);
       expect((await signing()).selector).toBeNull();
+      // Another instance may have put it there: one that knows nothing of it is told which keys are ours.
+      await put(domainName, 's1', 'ours');
+      using elsewhere = tempDir('mailcow');
+      const settings = mailcowApiKind.settings.parse({ url: mailcow.url, apiKey });
+      const other = await mailcowApiKind.create(settings, dependencies(elsewhere.path, clock, lines, signer));
+      await other.forget(domainName);
+      expect((await signing()).selector).toBe('s1');
+      await other.forget(domainName, [{ selector: 's1', publicKey: publicKey(), state: 'retiring' }]);
+      expect((await signing()).selector).toBeNull();
     });
   });
 

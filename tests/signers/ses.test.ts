@@ -30,10 +30,14 @@ afterEach(async () => {
   dir.remove();
 });
 
-const make = (settings: Record<string, unknown> = {}, now: { now(): number } = clock): Promise<Signer> =>
+const make = (
+  settings: Record<string, unknown> = {},
+  now: { now(): number } = clock,
+  instance = '.',
+): Promise<Signer> =>
   sesKind.create(
     sesKind.settings.parse({ ...credentials, endpoint: ses.url, createIdentities: true, ...settings }),
-    dependencies(dir.path, now, lines),
+    dependencies(dir.join(instance), now, lines),
   );
 
 async function ring(selector: string, generation: number, bits: 2048 | 4096 = 2048): Promise<Keyring> {
@@ -171,6 +175,14 @@ test('a domain that leaves is no longer signed with a key that will be withdrawn
   await signer.deliver(keyring);
   await signer.forget(domainName);
   expect(ses.identities.get(domainName)).toMatchObject({ enabled: false, selector: 's1' });
+  // An instance that did not hand it over is told which keys are ours.
+  const other = await make({}, clock, 'other');
+  expect(ses.identities.get(domainName)?.enabled).toBe(false);
+  await other.deliver(keyring);
+  await (await make({}, clock, 'third')).forget(domainName);
+  expect(ses.identities.get(domainName)?.enabled).toBe(true);
+  await (await make({}, clock, 'third')).forget(domainName, [{ selector: 's1', publicKey: 'AAAA', state: 'retiring' }]);
+  expect(ses.identities.get(domainName)?.enabled).toBe(false);
   // It may come back.
   expect(await signer.deliver(keyring)).toEqual({ kind: 'acknowledged', generation: 1 });
   const identity = ses.identities.get(domainName);

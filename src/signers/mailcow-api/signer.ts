@@ -4,7 +4,7 @@
  */
 import { createPrivateKey } from 'node:crypto';
 import { publicKeyData, publicKeyFromData } from '../../dkim/key-pair.ts';
-import type { Keyring } from '../keyring.ts';
+import type { Keyring, OtherKey } from '../keyring.ts';
 import type { SignerDependencies } from '../kind.ts';
 import { isOurs, type Wanted, wantedKey } from '../one-key.ts';
 import type { RspamdProbe } from '../rspamd-test.ts';
@@ -42,7 +42,7 @@ export function createMailcowSigner(
     selfTest: (domain, _stream, selector) => selfTest(domain, selector),
     inspect: (keyring) => turns.of(keyring.domain, () => inspect(keyring)),
     found,
-    forget: (domain) => turns.of(domain, () => forget(domain)),
+    forget: (domain, ours) => turns.of(domain, () => forget(domain, ours)),
     ...(importKeys ? {} : { makeKey: (domain, wanted) => turns.sparing(domain, () => makeKey(domain, wanted)) }),
     async close() {
       client.close();
@@ -214,11 +214,11 @@ export function createMailcowSigner(
   }
 
   /** The domain's mail is no longer ours to sign: a key of ours must not go on signing once its record is withdrawn. */
-  async function forget(domain: string): Promise<void> {
+  async function forget(domain: string, ours: readonly OtherKey[] = []): Promise<void> {
     const before = memory.get(domain);
-    if (before.generation === 0 && before.placed.length === 0) return;
+    if (before.generation === 0 && before.placed.length === 0 && ours.length === 0) return;
     const present = await client.key(domain);
-    if (present !== null && isRemembered(present, before)) {
+    if (present !== null && (isRemembered(present, before) || ours.some((key) => isSame(present, key)))) {
       const trouble = await attempt(() => client.deleteKey(domain));
       if (await client.key(domain))
         throw new Error(

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { createDomainMemory } from '../domain-memory.ts';
-import type { Keyring } from '../keyring.ts';
+import type { Keyring, OtherKey } from '../keyring.ts';
 import type { SignerDependencies } from '../kind.ts';
 import { type Wanted, wantedKey } from '../one-key.ts';
 import type { Delivery, FoundKey, Inspection, SelfTest, Signer } from '../signer.ts';
@@ -41,7 +41,7 @@ export function createSesSigner(
     selfTest,
     inspect: (keyring) => turns.of(keyring.domain, () => inspect(keyring)),
     found,
-    forget: (domain) => turns.of(domain, () => forget(domain)),
+    forget: (domain, ours) => turns.of(domain, () => forget(domain, ours)),
   };
 
   async function deliver(keyring: Keyring): Promise<Delivery> {
@@ -146,10 +146,12 @@ export function createSesSigner(
    * The domain's mail is no longer ours to sign: the record of the last key will be withdrawn, and SES must not go on signing with it. The
    * identity is its owner's, and stays.
    */
-  async function forget(domain: string): Promise<void> {
-    const { selector } = memory.get(domain);
-    const now = selector === null ? null : await client.identity(domain);
-    if (selector !== null && now !== null && hasSelector(now, selector)) {
+  async function forget(domain: string, ours: readonly OtherKey[] = []): Promise<void> {
+    const last = memory.get(domain).selector;
+    const selectors = [...(last === null ? [] : [last]), ...ours.map((key) => key.selector)];
+    const now = selectors.length === 0 ? null : await client.identity(domain);
+    const selector = selectors.find((each) => now !== null && hasSelector(now, each));
+    if (now !== null && selector !== undefined) {
       if (now.signingEnabled) await client.setSigning(domain, false);
       log('warn', 'signing-switched-off-at-ses', {
         domain,
