@@ -144,6 +144,32 @@ describe('the calls of agents', () => {
     expect((await ask('GET', 'check')).status).toBe(200);
   });
 
+  test('are refused by their addresses, whatever stands there', async () => {
+    const raw = (line: string, headers: string) =>
+      new Promise<string>((resolve) => {
+        let text = '';
+        const socket = connect(control.port, '127.0.0.1', () =>
+          socket.write(`${line} HTTP/1.1\r\nhost: a\r\n${headers}connection: close\r\n\r\n`),
+        );
+        socket.on('data', (chunk) => {
+          text += chunk;
+        });
+        socket.on('error', () => undefined).once('close', () => resolve(text.split('\r\n')[0] ?? ''));
+      });
+    const mine = `authorization: Bearer ${token}\r\nkeyturn-boot: ${boot}\r\n`;
+    for (const line of [
+      'GET //',
+      'GET http://[',
+      'OPTIONS *',
+      'GET /agent/v1/keyrings?after=%E0%A4%A',
+      'GET /agent/v1/../v1/keyrings?after[]=1',
+    ]) {
+      expect(await raw(line, ''), line).toMatch(/ 40[01] | 429 /);
+      expect(await raw(line, mine), line).toMatch(/ (?:200|400|404|428) /);
+    }
+    expect(control.log.told.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
   test('pack what is large', async () => {
     for (let i = 0; i < 8; i++) await addActiveDomain(store, `more${i}.test`);
     await greet();

@@ -54,6 +54,8 @@ export function createOutbox(elapsed: () => number): Outbox {
       const last = told.get(`${domain} ${selector}`);
       if (last !== undefined && now - last < tellSeenEvery) return;
       told.set(`${domain} ${selector}`, now);
+      // Selectors come and go: what was told long ago need not be remembered.
+      if (told.size % 10_000 === 0) for (const [key, at] of told) if (now - at >= tellSeenEvery) told.delete(key);
       put(`seen ${selector}`, { report: { kind: 'signature-seen', domain, selector, age: 0 }, at: now - age });
     },
     clear(domain) {

@@ -65,8 +65,9 @@ export function createCalls(
   }
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
-    const url = new URL(request.url ?? '/', 'http://agent.invalid');
     const agent = admit(request);
+    const url = URL.parse(request.url ?? '/', 'http://agent.invalid');
+    if (url === null) throw new Problem('bad-request', 'the address cannot be understood');
     if (!mayServe()) throw new Problem('internal', 'this instance is not sure of its store: see its log');
     const given = request.headers[BOOT_HEADER];
     const itsBoot = boot.safeParse(given);
