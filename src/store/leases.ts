@@ -1,6 +1,7 @@
 /** Leases: which domains are due, and who looks at them. A lease ends by itself when its owner dies. */
 import type { Expression, ExpressionBuilder } from 'kysely';
 import type { StoreDialect } from './dialect.ts';
+import { padded } from './read.ts';
 import type { Claim } from './store.ts';
 import type { Db, Tables, Trx } from './tables.ts';
 import type { Writer } from './writer.ts';
@@ -26,7 +27,7 @@ export async function claimDue(
   const until = now + leaseMs;
   return await writer.write(async ({ trx }) => {
     const due = await findDue(trx, dialect, now, limit, true);
-    for (const { name } of due) {
+    if (due.length > 0) {
       await trx
         .updateTable('domains')
         .set((eb) => ({
@@ -36,7 +37,7 @@ export async function claimDue(
           due_at: until,
           wake_at: null,
         }))
-        .where('name', '=', name)
+        .where('name', 'in', padded(due.map(({ name }) => name)))
         .execute();
     }
     return due.map(({ name, lease_token }) => ({ name, owner, token: lease_token + 1, until }));
