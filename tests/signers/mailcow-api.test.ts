@@ -435,6 +435,16 @@ describe.skipIf(!need('redis-server', 'redis-server'))('mailcow-api', () => {
       expect(fine.conditions.filter(({ reason }) => reason === 'key-not-made')).toEqual([]);
     });
 
+    test('a key of another length than asked for is not taken for the wanted one', async () => {
+      const shadow = `dkim-1.${domainName}`;
+      mailcow.domains.set(shadow, { gal: false });
+      const client = createMailcowClient({ url: mailcow.url, apiKey, timeout: 2000 });
+      await client.makeKey(shadow, 'n1', 1024);
+      client.close();
+      const made = await make(clock);
+      await expect(made.makeKey?.(domainName, wanted)).rejects.toThrow('is no RSA key of 2048 bits but one of 1024');
+    });
+
     test('when every helper domain is taken it says by what', async () => {
       const made = await make(clock, { shadowCount: 2 });
       await made.makeKey?.(domainName, { selector: 'n1', bits: 2048 });

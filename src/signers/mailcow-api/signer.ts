@@ -55,7 +55,7 @@ export function createMailcowSigner(
   ): Promise<MadeKey> {
     checkSelector(selector, domain);
     const interrupted = await shadows.find(domain, { selector });
-    if (interrupted !== null) return made(interrupted.key, domain);
+    if (interrupted !== null) return made(interrupted.key, domain, bits);
     const shadow = await shadows.free(domain);
     shadows.note(domain, shadow, selector);
     const trouble = await attempt(() => client.makeKey(shadow, selector, bits));
@@ -65,7 +65,7 @@ export function createMailcowSigner(
         `mailcow made no key ${selector} on ${shadow} for ${domain}: ${trouble ?? 'it said that it did, and shows none.'}`,
       );
     log('info', 'key-made-at-mailcow', { domain, shadow, selector });
-    return made(key, domain);
+    return made(key, domain, bits);
   }
 
   async function deliver(keyring: Keyring): Promise<Delivery> {
@@ -249,7 +249,13 @@ function isRemembered(present: MailcowKey, { selector, publicKey }: Remembered):
   return present.selector === selector && present.publicKey === publicKey;
 }
 
-function made({ publicKey, privateKey }: MailcowKey, domain: string): MadeKey {
+/** @throws Error where mailcow's key is not what was asked for. */
+function made({ selector, publicKey, privateKey }: MailcowKey, domain: string, bits: number): MadeKey {
+  const read = publicKeyFromData('rsa', publicKey);
+  if (!read.ok || read.bits !== bits)
+    throw new Error(
+      `mailcow's key ${selector} for ${domain} is no RSA key of ${bits} bits${read.ok ? ` but one of ${read.bits}` : ''}: delete it on its helper domain in mailcow.`,
+    );
   checkHalves({ publicKey, privateKey }, domain);
   return { publicKey, privateKey };
 }
