@@ -103,14 +103,9 @@ type Known = Omit<KeyHistory, 'events' | 'proofs'> & { readonly createdAt: numbe
 async function storedKeys(db: Db, domain: string, selector: string | undefined): Promise<readonly Known[]> {
   const of = (rows: ReadonlyArray<KeyTable & { left_at?: number }>): Known[] =>
     rows.filter((row) => selector === undefined || row.selector === selector).map(knownFrom);
-  const left = await db
-    .selectFrom('former_keys')
-    .selectAll()
-    .where('domain', '=', domain)
-    .orderBy('left_at', 'desc')
-    .execute();
+  const left = await db.selectFrom('former_keys').selectAll().where('domain', '=', domain).execute();
   const here = await db.selectFrom('keys').selectAll().where('domain', '=', domain).execute();
-  return [...of(here), ...of(left)];
+  return [...of(here), ...of(left.toSorted((a, b) => b.left_at - a.left_at))];
 }
 
 function knownFrom(row: KeyTable & { left_at?: number }): Known {

@@ -149,11 +149,12 @@ export function createWriter({ db, dialect, journalKey, clock }: WriterParts): W
           async run(trx, events, tally) {
             for (let attempt = 1; ; attempt += 1) {
               const own: Batch = { trx, events: [], tally: createTally(), locked };
+              // Elsewhere than in SQLite the next one of the same name takes its place: one question less for each change.
               await sql`savepoint one_change`.execute(trx);
               try {
                 const result = await work(own);
                 const prepared = own.events.map((event) => prepareEvent(event, clock.now()));
-                await sql`release savepoint one_change`.execute(trx);
+                if (dialect.oneWriter) await sql`release savepoint one_change`.execute(trx);
                 events.push(...prepared);
                 for (const [name, difference] of own.tally) tally.set(name, (tally.get(name) ?? 0) + difference);
                 return () => resolve(result);
