@@ -136,6 +136,17 @@ describe.skipIf(!needed)('mailcow by its Redis', () => {
     await second.close?.();
   });
 
+  test('a selector that is used again takes its new key, also where the old one was still there', async () => {
+    const again = rsaKey('s1', 3);
+    await signer.deliver(keyring(domain, 1, [k1]));
+    await signer.deliver(keyring(domain, 2, [k2], { others: [other(k1, 'revoked')] }));
+    const reused = keyring(domain, 3, [k2, again], { others: [other(k1, 'removed')] });
+    expect(await signer.deliver(reused)).toEqual(acknowledged(3));
+    expect(await sendMail(plain, domain, [again])).toEqual({ verdict: 'accepted', signedBy: ['s1'] });
+    expect(await signer.inspect?.(reused)).toEqual({ kind: 'as-delivered' });
+    expect((await hashes()).privateKeys).toEqual({ [`s1.${domain}`]: pem(again), [`s2.${domain}`]: pem(k2) });
+  });
+
   test('never leaves the domain without a key', async () => {
     await signer.deliver(keyring(domain, 1, [k1]));
     expect(await signer.deliver(keyring(domain, 2, []))).toMatchObject({ kind: 'failed' });
