@@ -118,6 +118,12 @@ async function forAll(task: (name: string) => Promise<unknown>): Promise<void> {
   server.reconciler?.nudge();
 }
 
+/** Statements that the database has been sent. */
+async function statements(): Promise<number> {
+  const [row] = await mariadb.admin("show global status like 'Questions'");
+  return Number(row?.Value);
+}
+
 async function measure(
   what: string,
   begin: () => Promise<void>,
@@ -127,6 +133,7 @@ async function measure(
   const profile = await startProfile();
   const before = processor();
   const events = (await store.status()).journal.entries;
+  const asked = await statements();
   const started = performance.now();
   await begin();
   for (let told = started; ; ) {
@@ -140,7 +147,9 @@ async function measure(
   }
   const seconds = (performance.now() - started) / 1000;
   const used = since(before);
-  const phase = {
+  const sent = (await statements()) - asked;
+  const phase: Phase = {
+    statements: sent,
     what,
     seconds,
     used,

@@ -39,7 +39,7 @@ export function acceptRestoreCommand(context: CommandContext): Command {
       const names = alive.map(({ name, host, pid }) => `${name} (${host}, process ${pid})`).join(', ');
       throw refused(`servers are running on this store: ${names}. Stop them first; nothing was done`);
     }
-    const age = await currentAge(loaded, store);
+    const age = await currentAge(loaded, store, terminal.env);
     if (age.kind === 'current' && !options.anyway && !dryRun) {
       throw refused(
         'nothing shows that this store is an old one: what was noted of its journal is all there. If it was put back from a backup together with its data folder, say --anyway',

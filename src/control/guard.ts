@@ -9,7 +9,9 @@ import type { Store } from '../store/store.ts';
 import { type LoadedConfig, pathBeside } from './config/load.ts';
 import { lockInstance } from './instance-lock.ts';
 import { heartbeat, InstanceTaken, startInstance } from './instances.ts';
-import { errorText, type Log } from './log.ts';
+import { openKeyringRedis } from './keyring-feed/open-redis.ts';
+import { errorText, type Log, silentLog } from './log.ts';
+import { redisWitness } from './redis-witness.ts';
 import { startRepeating } from './repeating.ts';
 import { fileWitness, olderText, type StoreAge, storeAge, type Witness, watchStore } from './witness.ts';
 
@@ -32,8 +34,7 @@ export interface GuardOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
-  /** Places of marks besides those of the configuration, such as Redis. */
-  readonly witnesses?: readonly Witness[];
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** Leases of an instance that died have been given back: there is work. */
   readonly onTakeover: () => void;
 }
@@ -45,9 +46,10 @@ const secondLook = 1500;
 
 /** @throws InstanceTaken, StoreOlder, StoreError, or an Error naming a mark that cannot be read. */
 export async function startGuard(
-  { config, dataFolder, file }: LoadedConfig,
-  { store, clock, log, witnesses = [], onTakeover }: GuardOptions,
+  loaded: LoadedConfig,
+  { store, clock, log, env, onTakeover }: GuardOptions,
 ): Promise<Guard> {
+  const { config, dataFolder } = loaded;
   const name = config.instance;
   const lock = lockInstance(dataFolder, name);
   if (lock === null) {
@@ -55,8 +57,10 @@ export async function startGuard(
       `another process runs as "${name}" on ${dataFolder}: stop it, or give this one another name with \`instance:\``,
     );
   }
+  let closeWitnesses = async () => {};
   try {
-    const all = [...witnessesOf({ config, dataFolder, file }), ...witnesses];
+    const { witnesses: all, close } = openWitnesses(loaded, { env, log });
+    closeWitnesses = close;
     let age = await storeAge(store, all);
     if (age.kind === 'older') {
       await sleep(secondLook);
@@ -82,25 +86,42 @@ export async function startGuard(
         await Promise.all([beating(), noting()]);
         await watch.note().catch(failed);
         await instance.release();
+        await closeWitnesses();
         lock.release();
       },
     };
   } catch (error) {
+    await closeWitnesses();
     lock.release();
     throw error;
   }
 }
 
-/** Where marks are kept by this configuration: the data folder, and the folder of its `witness`. */
-export function witnessesOf({
-  config,
-  dataFolder,
-  file,
-}: Pick<LoadedConfig, 'config' | 'dataFolder' | 'file'>): readonly Witness[] {
+/** Where marks are kept by this configuration: the data folder, the folder of its `witness`, and Redis where keyrings lie there. */
+export function openWitnesses(
+  loaded: LoadedConfig,
+  { env, log }: { readonly env: Readonly<Record<string, string | undefined>>; readonly log: Log },
+): { readonly witnesses: readonly Witness[]; close(): Promise<void> } {
+  const { config, dataFolder, file } = loaded;
   const elsewhere = config.witness === undefined ? [] : [pathBeside(file, config.witness)];
-  return [dataFolder, ...elsewhere].map((folder) => fileWitness(folder, config.instance));
+  const files = [dataFolder, ...elsewhere].map((folder) => fileWitness(folder, config.instance));
+  const redis = openKeyringRedis(loaded, { env, mayMakeKey: true });
+  const prefix = config.keyrings.redis?.prefix;
+  if (redis === null || prefix === undefined) return { witnesses: files, close: async () => {} };
+  const inRedis = redisWitness(redis.link, prefix, config.instance, log);
+  return { witnesses: [...files, inRedis], close: () => redis.link.close() };
 }
 
-export async function currentAge(loaded: LoadedConfig, store: Store): Promise<StoreAge> {
-  return storeAge(store, witnessesOf(loaded));
+/** How old the store is, for commands. */
+export async function currentAge(
+  loaded: LoadedConfig,
+  store: Store,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<StoreAge> {
+  const { witnesses, close } = openWitnesses(loaded, { env, log: silentLog });
+  try {
+    return await storeAge(store, witnesses);
+  } finally {
+    await close();
+  }
 }

@@ -67,7 +67,7 @@ export async function startServer({ loaded, env, clock, log, onCommit }: ServerO
     const store = await openStore(loaded, { env, clock, actor });
     closers.push(() => store.close());
     let reconciler: Reconciler | null = null;
-    const guard = await startGuard(loaded, { store, clock, log, onTakeover: () => reconciler?.nudge() });
+    const guard = await startGuard(loaded, { store, clock, log, env, onTakeover: () => reconciler?.nudge() });
     closers.push(() => guard.stop());
     const owner = config.instance;
 

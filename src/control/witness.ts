@@ -27,6 +27,11 @@ export interface Witness {
 
 const markSchema = z.object({ seq: z.int().min(1), hash: z.string().regex(/^[0-9a-f]{64}$/), at: z.number() });
 
+/** @throws where the text is no mark. */
+export function parseMark(text: string): Mark {
+  return markSchema.parse(JSON.parse(text));
+}
+
 /** A file in the folder for each instance. All of them are read, for names of instances change and marks stay true. */
 export function fileWitness(folder: string, instance: string): Witness {
   const file = join(folder, `witness-${instance}`);
@@ -55,7 +60,7 @@ function listMarks(folder: string): readonly string[] {
 
 function readMark(file: string): Mark {
   try {
-    return markSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    return parseMark(readFileSync(file, 'utf8'));
   } catch (error) {
     const why = error instanceof z.ZodError || error instanceof SyntaxError ? 'it holds something else' : String(error);
     throw new Error(
