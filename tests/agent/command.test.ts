@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import { parseConfig } from '../../src/control/config/load.ts';
+import { loadAgentConfig } from '../../src/control/agent/follow/config.ts';
+import { ConfigError, parseConfig } from '../../src/control/config/load.ts';
 import { openMemoryStore } from '../../src/store/open.ts';
 import { keyturn, keyturnJson } from '../support/keyturn.ts';
 import { freePort } from '../support/ports.ts';
@@ -49,9 +50,14 @@ describe('keyturn agent', () => {
     ];
     for (const [settings, message] of wrong) {
       writeFileSync(empty.join('agent.yaml'), stringify(settings));
-      const { code, stderr } = await keyturn(['agent', 'check'], { cwd: empty.path });
-      expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
-      expect(stderr).not.toContain(token);
+      let told = '';
+      try {
+        loadAgentConfig(empty.join('agent.yaml'), { env: {}, workingFolder: empty.path });
+      } catch (error) {
+        told = error instanceof ConfigError ? error.message : 'not a ConfigError';
+      }
+      expect(told).toMatch(message);
+      expect(told).not.toContain(token);
     }
   });
 

@@ -134,7 +134,7 @@ describe.skipIf(!tools)('mail servers elsewhere', () => {
           shown.signers.every((signer) => signer.acknowledgedGeneration === generation)
         );
       },
-      { within: 60_000, every: 250, what: 'the first keys at all three agents' },
+      { within: 60_000, every: 700, what: 'the first keys at all three agents' },
     );
 
     const receivers = [0, 1].map(() =>
@@ -188,7 +188,7 @@ describe.skipIf(!tools)('mail servers elsewhere', () => {
           shown.conditions.length === 0
         );
       },
-      { within: 60_000, every: 250, what: 'the rotation to be finished' },
+      { within: 60_000, every: 700, what: 'the rotation to be finished' },
     ).catch((error: unknown) => {
       throw new Error(
         `${String(error)}; ${last}\n${[...running].map(([name, server]) => `${name}: ${server.output().slice(-2000)}`).join('\n')}`,
