@@ -2,14 +2,14 @@
  * mailcow through its API alone. mailcow signs a domain with one key; the next one is made on a helper domain, and copied over the mail
  * domain when its turn has come. Nothing is deleted before something else stands in its place, and everything is read back.
  */
-import { createPrivateKey } from 'node:crypto';
-import { publicKeyData, publicKeyFromData } from '../../dkim/key-pair.ts';
+import { publicKeyFromData } from '../../dkim/key-pair.ts';
 import type { Keyring, OtherKey } from '../keyring.ts';
 import type { SignerDependencies } from '../kind.ts';
 import { isOurs, type Wanted, wantedKey } from '../one-key.ts';
 import type { RspamdProbe } from '../rspamd-test.ts';
 import type { Delivery, FoundKey, Inspection, MadeKey, SelfTest, Signer } from '../signer.ts';
 import { createTurns } from '../turns.ts';
+import { checkHalves, checkSelector, made } from './checks.ts';
 import type { MailcowClient, MailcowKey } from './client.ts';
 import { createMemory, type Remembered } from './memory.ts';
 import { createShadows, type ShadowSettings, type Shadows } from './shadows.ts';
@@ -247,40 +247,6 @@ function isSame(
 
 function isRemembered(present: MailcowKey, { selector, publicKey }: Remembered): boolean {
   return present.selector === selector && present.publicKey === publicKey;
-}
-
-/** @throws Error where mailcow's key is not what was asked for. */
-function made({ selector, publicKey, privateKey }: MailcowKey, domain: string, bits: number): MadeKey {
-  const read = publicKeyFromData('rsa', publicKey);
-  if (!read.ok || read.bits !== bits)
-    throw new Error(
-      `mailcow's key ${selector} for ${domain} is no RSA key of ${bits} bits${read.ok ? ` but one of ${read.bits}` : ''}: delete it on its helper domain in mailcow.`,
-    );
-  checkHalves({ publicKey, privateKey }, domain);
-  return { publicKey, privateKey };
-}
-
-/** `selector.domain` names a private key in mailcow: a dot in the selector would make it the key of another domain. */
-function checkSelector(selector: string, domain: string): void {
-  if (!/^[a-z0-9_-]{1,63}$/.test(selector))
-    throw new Error(
-      `mailcow cannot sign ${domain} under the selector ${selector}: letters, digits, hyphens and underscores are what it tells apart. Change the policy's selectorTemplate.`,
-    );
-}
-
-/** @throws Error where mailcow shows a private half that is not the public one's. The error holds neither. */
-function checkHalves({ publicKey, privateKey }: Pick<MailcowKey, 'publicKey' | 'privateKey'>, domain: string): void {
-  if (privateKey === null) return;
-  let its: string | null;
-  try {
-    its = publicKeyData(createPrivateKey(privateKey));
-  } catch {
-    its = null;
-  }
-  if (its !== publicKey)
-    throw new Error(
-      `mailcow's private key for ${domain} ${its === null ? 'cannot be read' : 'is not the other half of the public key that it shows'}: mail would not verify, or go unsigned.`,
-    );
 }
 
 function foreignKey(domain: string, { selector }: MailcowKey): string {
