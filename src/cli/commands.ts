@@ -26,7 +26,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'key',
-    summary: 'List, show, rotate, approve, pause, resume, roll back keys; declare one compromised',
+    summary: 'List, show, rotate, use, keep, copy, roll back keys; declare one compromised',
     load: async () => (await import('./key.ts')).keyCommand,
   },
   {
@@ -46,7 +46,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'signer',
-    summary: 'List signers, set one aside, bring it back',
+    summary: 'List signers, set one aside, bring it back; restore or adopt',
     load: async () => (await import('./signer.ts')).signerCommand,
   },
   {

@@ -1,13 +1,15 @@
 /** `keyturn domain`: which domains are in our care. */
 import { Argument, Command, Option } from 'commander';
 import type { DomainFilter } from '../store/store.ts';
-import { aliasesFor, mayLackAliases, printAliases } from './aliases.ts';
+import { aliasesFor, printAliases } from './aliases.ts';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
+import { showCommand } from './domain-show.ts';
+import { watchCommand } from './domain-watch.ts';
 import { refused, usage } from './exit.ts';
 import { printNext } from './next.ts';
-import { harmless, moment, painter, printJson, table } from './output.ts';
-import { accept, domainName, openSession, requireDomain } from './session.ts';
+import { moment, painter, printJson, table } from './output.ts';
+import { accept, domainName, openSession, reasonOf, requireDomain, type Session } from './session.ts';
 
 export function domainCommand(context: CommandContext): Command {
   const command = new Command('domain').description('Add, list, show, import and remove domains.');
@@ -16,9 +18,27 @@ export function domainCommand(context: CommandContext): Command {
   command.addCommand(showCommand(context));
   command.addCommand(importCommand(context));
   command.addCommand(streamCommand(context));
+  command.addCommand(watchCommand(context));
   command.addCommand(removeCommand(context));
   command.addCommand(wakeCommand(context));
   return command;
+}
+
+interface AddOptions {
+  readonly policy: string;
+  readonly shadow: boolean;
+  readonly shadowOf?: string;
+  readonly dryRun: boolean;
+}
+
+async function addShadowOf({ operator }: Session, name: string, main: string, policy: string) {
+  const of = await domainName(main);
+  const { addShadow } = await import('../control/shadows.ts');
+  const result = await addShadow(operator, { name, of, policy });
+  if (result.kind === 'no-main')
+    throw usage(`${of} is not in care here, so that it can have no shadow: "keyturn domain add ${of}" first`);
+  if (result.kind === 'refused') throw refused(`making ${name} a shadow of ${of}: not done, ${reasonOf(result.why)}`);
+  return result;
 }
 
 function addCommand(context: CommandContext): Command {
@@ -29,13 +49,18 @@ function addCommand(context: CommandContext): Command {
     .argument('<domain...>')
     .option('--policy <name>', 'policy that it follows', 'default')
     .option('--shadow', 'a helper domain that only holds keys and signs no mail', false)
+    .option('--shadow-of <domain>', 'a helper domain that holds keys for this one, at which their records stand')
     .option('--dry-run', 'show what would happen, do nothing', false);
   withExamples(command, [
     ['keyturn domain add example.com', 'under the default policy'],
     ['keyturn domain add a.example b.example --policy yearly', 'several, under a policy of your own'],
     ['keyturn domain add example.com --dry-run', 'see the dates first'],
+    [
+      'keyturn domain add dkim-backup1.example.com --shadow-of example.com',
+      'keys in reserve, under their own selectors',
+    ],
   ]);
-  return command.action(async (names: string[], options: { policy: string; shadow: boolean; dryRun: boolean }) => {
+  return command.action(async (names: string[], options: AddOptions) => {
     await using session = await openSession(context, command);
     const [{ addDomain }, { bindingsOf }] = await Promise.all([
       import('../control/operations.ts'),
@@ -45,7 +70,10 @@ function addCommand(context: CommandContext): Command {
     const bindings = bindingsOf(session.loaded.config);
     for (const given of names) {
       const name = await domainName(given);
-      const result = await addDomain(session.operator, { name, kind, policy: options.policy, bindings });
+      const result =
+        options.shadowOf === undefined
+          ? await addDomain(session.operator, { name, kind, policy: options.policy, bindings })
+          : await addShadowOf(session, name, options.shadowOf, options.policy);
       if (result.kind === 'exists') throw refused(`${name} is in care already; "keyturn domain show ${name}" shows it`);
       if (result.kind === 'no-such-policy')
         throw usage(`there is no policy "${options.policy}"; "keyturn policy list" shows those there are`);
@@ -60,7 +88,7 @@ function addCommand(context: CommandContext): Command {
 function listCommand({ terminal, ...rest }: CommandContext): Command {
   const command = new Command('list')
     .description('List domains with their state.')
-    .addOption(new Option('--kind <kind>', 'only these').choices(['mail', 'shadow']))
+    .addOption(new Option('--kind <kind>', 'only these').choices(['mail', 'shadow', 'all']).default('mail'))
     .addOption(
       new Option('--state <state>', 'with a key in this state').choices([
         'created',
@@ -88,13 +116,14 @@ function listCommand({ terminal, ...rest }: CommandContext): Command {
     const limit = Number(options.limit);
     if (!Number.isInteger(limit) || limit < 1 || limit > 1000) throw usage('--limit: expected a number from 1 to 1000');
     const filter: DomainFilter = {
-      ...pick(options, 'kind', 'reason', 'severity', 'prefix'),
+      ...(options.kind === 'all' ? {} : pick(options, 'kind')),
+      ...pick(options, 'reason', 'severity', 'prefix'),
       ...(options.state === undefined ? {} : { keyState: options.state }),
     } as DomainFilter;
     const page = await session.store.listDomains(filter, { limit, after: options.after ?? null });
     if (session.json) return printJson(terminal, { domains: page.items, next: page.next });
     if (page.items.length === 0) {
-      const asked = Object.keys(filter).length > 0 || options.after !== undefined;
+      const asked = Object.keys(filter).some((name) => name !== 'kind') || options.after !== undefined;
       terminal.out(
         asked
           ? 'No domain fits what was asked for.\n'
@@ -127,47 +156,22 @@ function listCommand({ terminal, ...rest }: CommandContext): Command {
       table(['DOMAIN', 'STATE', 'ACTIVE', 'STANDBY', 'CONDITIONS', 'POLICY', 'NEXT LOOK (UTC)'], rows, paint),
     );
     if (page.next !== null) terminal.out(`More with: --after ${page.next}\n`);
+    await tellShadows(session, filter, terminal);
   });
 }
 
-function showCommand(context: CommandContext): Command {
-  const { terminal } = context;
-  const command = new Command('show')
-    .description('Show everything about one domain: keys, signers, conditions, what comes next.')
-    .argument('<domain>');
-  withExamples(command, [['keyturn domain show example.com', 'keys, signers, conditions, dates']]);
-  return command.action(async (given: string) => {
-    await using session = await openSession(context, command);
-    const stored = await requireDomain(session.store, given);
-    const { snapshot, policy, policyRef, nextLookAt } = stored;
-    const aliases = await aliasesFor(session, snapshot.domain.name, snapshot.keys, policy.selectors);
-    if (session.json)
-      return printJson(terminal, { ...snapshot, policy, policyRef, nextLookAt, version: stored.version, aliases });
-    const paint = painter(terminal);
-    const { domain } = snapshot;
+/** Shadows hold keys and are no mail domains: they are told apart. */
+async function tellShadows(
+  { store }: Session,
+  { kind }: DomainFilter,
+  terminal: CommandContext['terminal'],
+): Promise<void> {
+  if (kind !== 'mail') return;
+  const { shadow } = (await store.counts()).domains;
+  if (shadow > 0)
     terminal.out(
-      `${paint('bold', domain.name)}  generation ${domain.generation}, policy ${policyRef.kind === 'named' ? policyRef.name : 'of its own'}`,
+      `And ${shadow} ${shadow === 1 ? 'shadow, which only holds' : 'shadows, which only hold'} keys: --kind shadow\n`,
     );
-    if (domain.pausedAt !== null) terminal.out(paint('yellow', `, paused since ${moment(domain.pausedAt)}`));
-    if (domain.removingAt !== null) terminal.out(paint('yellow', `, leaving since ${moment(domain.removingAt)}`));
-    terminal.out('\n\n');
-    const { keyTable } = await import('./key-table.ts');
-    terminal.out(keyTable(snapshot, paint));
-    const signers = snapshot.signers.map((signer) => [
-      signer.id,
-      signer.streams.join(', '),
-      `${signer.acknowledgedGeneration}/${domain.generation}`,
-      signer.setAsideAt === null ? '' : paint('yellow', `set aside ${moment(signer.setAsideAt)}`),
-    ]);
-    terminal.out(`\n${table(['SIGNER', 'STREAMS', 'HAS GENERATION', ''], signers, paint)}`);
-    for (const { severity, reason, message, since } of snapshot.conditions) {
-      const colour = severity === 'critical' ? 'red' : severity === 'warning' ? 'yellow' : 'cyan';
-      terminal.out(`\n${paint(colour, `${severity} ${reason}`)} since ${moment(since)}\n  ${harmless(message)}\n`);
-    }
-    if (mayLackAliases(snapshot)) printAliases(terminal, aliases);
-    terminal.out('\n');
-    await printNext(terminal, session, { snapshot, policy }, '');
-  });
 }
 
 function importCommand(context: CommandContext): Command {
@@ -183,6 +187,7 @@ function importCommand(context: CommandContext): Command {
     )
     .option('--stream <name>', 'the stream that it signs', 'default')
     .option('--policy <name>', 'policy of a domain that is added', 'default')
+    .option('--keep', 'have it at hand, in DNS and proved, and do not sign with it until it is asked for', false)
     .option('--dry-run', 'show what would happen, do nothing', false);
   withExamples(command, [
     [
@@ -193,7 +198,7 @@ function importCommand(context: CommandContext): Command {
   return command.action(
     async (
       given: string,
-      options: { selector: string; key: string; stream: string; policy: string; dryRun: boolean },
+      options: { selector: string; key: string; stream: string; policy: string; keep: boolean; dryRun: boolean },
     ) => {
       await using session = await openSession(context, command);
       const name = await domainName(given);
@@ -213,6 +218,7 @@ function importCommand(context: CommandContext): Command {
         input,
         policy: options.policy,
         bindings: bindingsOf(session.loaded.config),
+        ...(options.keep ? { kept: true } : {}),
       });
       if (result.kind === 'bad-key') throw usage(`the key of ${name} cannot be taken over: ${result.message}`);
       if (result.kind === 'no-such-policy') throw usage(`there is no policy "${options.policy}"`);

@@ -55,6 +55,10 @@ function remarks(key: KeyView): string[] {
     ...(key.compromisedAt === null ? [] : ['compromised']),
     ...(key.rejectedAt === null ? [] : ['rejected']),
     ...(key.imported ? ['taken over'] : []),
+    ...(key.wanted === undefined || key.state === 'active' ? [] : ['asked for']),
+    ...(key.kept === true ? ['kept'] : []),
+    ...(key.handedTo === undefined ? [] : [`record of ${key.handedTo}`]),
+    ...(key.copiedFrom === undefined ? [] : [`from ${key.copiedFrom}`]),
     ...(key.ownership === 'external' ? ["somebody else's"] : []),
   ];
 }

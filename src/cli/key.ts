@@ -1,14 +1,17 @@
 /** `keyturn key`: the keys of a domain and what can be asked of them. */
 import { Command } from 'commander';
 import type { Mark } from '../control/operations.ts';
-import { keyOfSelector } from '../lifecycle/facts.ts';
+import { keyOfSelector, recordDomain } from '../lifecycle/facts.ts';
+import type { KeyView } from '../lifecycle/types.ts';
 import { aliasesFor, printAliases } from './aliases.ts';
 import { approvalOf, entryOf } from './approval.ts';
 import type { CommandContext } from './context.ts';
 import { withExamples } from './context.ts';
 import { refused, usage } from './exit.ts';
+import { copyCommand } from './key-copy.ts';
 import { historyCommand } from './key-history.ts';
 import { keyKind, keyTable } from './key-table.ts';
+import { keepCommand, useCommand } from './key-use.ts';
 import { printNext } from './next.ts';
 import { moment, painter, printJson } from './output.ts';
 import { accept, openSession, requireDomain } from './session.ts';
@@ -20,6 +23,10 @@ export function keyCommand(context: CommandContext): Command {
   command.addCommand(historyCommand(context));
   for (const request of requests) command.addCommand(requestCommand(context, request));
   command.addCommand(compromiseCommand(context));
+  command.addCommand(copyCommand(context));
+  command.addCommand(useCommand(context));
+  command.addCommand(keepCommand(context, 'keep'));
+  command.addCommand(keepCommand(context, 'release'));
   return command;
 }
 
@@ -56,10 +63,10 @@ function showCommand(context: CommandContext): Command {
       import('../dns/publish/instructions.ts'),
       session.store.proofs(key.id),
     ]);
-    const name = recordName(key.selector, snapshot.domain.name);
+    const name = recordName(key.selector, recordDomain(snapshot.domain));
     const kind = key.state === 'revoked' ? 'revoked' : key.state === 'removed' ? 'absent' : 'key';
     const value = recordText(key, kind);
-    const aliases = await aliasesFor(session, snapshot.domain.name, [key]);
+    const aliases = await aliasesFor(session, recordDomain(snapshot.domain), [key]);
     if (session.json)
       return printJson(terminal, { domain: snapshot.domain.name, ...key, record: { name, value }, proofs, aliases });
     const paint = painter(terminal);
@@ -209,7 +216,16 @@ function compromiseCommand(context: CommandContext): Command {
       context.terminal,
       session,
       done,
-      `${selector} of ${name} is declared compromised${options.dryRun ? ' (dry run: nothing was done)' : ''}.`,
+      `${selector} of ${name} is declared compromised${options.dryRun ? ' (dry run: nothing was done)' : ''}.${elsewhere(key)}`,
     );
   });
+}
+
+/** The other places of the same pair, with what to type for each. */
+function elsewhere({ copiedFrom, copies }: KeyView): string {
+  const places = [...new Set([...(copiedFrom === undefined ? [] : [copiedFrom]), ...(copies?.some ?? [])])];
+  const more = (copies?.count ?? 0) - (copies?.some.length ?? 0);
+  const lines = places.map((place) => `\n  keyturn key compromise ${place.replace('/', ' ')}`);
+  const rest = more > 0 ? `\n  and ${more} more: keyturn audit list` : '';
+  return places.length === 0 ? '' : `\nThe same pair is elsewhere too; say so there as well:${lines.join('')}${rest}`;
 }

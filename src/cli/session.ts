@@ -79,11 +79,19 @@ const reasons: Readonly<Record<string, string>> = {
   'nothing-to-roll-back': 'no rotation is under way that could still be undone',
   'selector-taken': 'the selector has been used before; only slots of a policy are used again',
   removing: 'the domain is being removed',
+  'signs-nothing': 'a shadow, or a stream that somebody else signs, does not sign with keys from here',
+  'not-its-shadow': 'the one is no shadow of the other',
+  'handed-over': 'its record belongs to another domain by now',
 };
+
+/** Why something was refused, as the end of a sentence. */
+export function reasonOf(why: string): string {
+  return reasons[why] ?? why;
+}
 
 /** What an operation made, or the failure that says why it was not done. */
 export function accept(result: OperationResult, doing: string): { snapshot: Snapshot; policy: Policy } {
   if (result.kind === 'done') return result;
   if (result.kind === 'unknown-domain') throw usage(`${doing}: there is no such domain`);
-  throw refused(`${doing}: nothing was done, ${reasons[result.why] ?? result.why}`);
+  throw refused(`${doing}: nothing was done, ${reasonOf(result.why)}`);
 }

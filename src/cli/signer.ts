@@ -5,6 +5,8 @@ import { withExamples } from './context.ts';
 import { printNext } from './next.ts';
 import { moment, painter, printJson, table } from './output.ts';
 import { accept, openSession, requireDomain } from './session.ts';
+import { adoptCommand, restoreCommand } from './signer-drift.ts';
+import { statusCommand } from './signer-status.ts';
 
 const headlines = {
   'set-aside': 'No change waits for this signer any more',
@@ -14,7 +16,9 @@ const headlines = {
 
 export function signerCommand(context: CommandContext): Command {
   const { terminal } = context;
-  const command = new Command('signer').description('List signers; set one aside, bring it back, remove it.');
+  const command = new Command('signer').description(
+    'List signers; set one aside, bring it back, remove it; restore or adopt what was changed there by hand.',
+  );
 
   const list = command.command('list').description('List the signers of a domain.').argument('<domain>');
   withExamples(list, [['keyturn signer list example.com', 'who has which generation']]);
@@ -28,7 +32,10 @@ export function signerCommand(context: CommandContext): Command {
       signer.streams.join(', '),
       `${signer.acknowledgedGeneration} of ${generation}`,
       signer.acknowledgedAt === null ? 'never' : moment(signer.acknowledgedAt, true),
-      signer.setAsideAt === null ? '' : `set aside ${moment(signer.setAsideAt)}`,
+      [
+        ...(signer.drift === undefined ? [] : [`changed by hand ${moment(signer.drift.at)}`]),
+        ...(signer.setAsideAt === null ? [] : [`set aside ${moment(signer.setAsideAt)}`]),
+      ].join(', '),
     ]);
     terminal.out(
       rows.length === 0
@@ -36,6 +43,10 @@ export function signerCommand(context: CommandContext): Command {
         : table(['SIGNER', 'STREAMS', 'GENERATION', 'ACKNOWLEDGED (UTC)', ''], rows, painter(terminal)),
     );
   });
+
+  command.addCommand(statusCommand(context));
+  command.addCommand(restoreCommand(context));
+  command.addCommand(adoptCommand(context));
 
   const requests = [
     [
