@@ -19,5 +19,6 @@ export function mailcowSigning(redisPort: number, password: string): string {
   sign_headers = "from:sender:reply-to:subject:date:message-id:to:cc:mime-version:content-type:content-transfer-encoding:in-reply-to:references:list-id:list-unsubscribe";
   servers = "127.0.0.1:${redisPort}";
   password = "${password}";
+  timeout = 10;
 `;
 }

@@ -71,7 +71,7 @@ describe.skipIf(!needed)('rspamd with keys in Redis', () => {
     beforeAll(async () => {
       const listed = selectors.map((selector) => `{ selector = "${selector}"; }`).join(', ');
       rspamd = await startRspamd({
-        signing: `use_redis = true; key_prefix = "DKIM_KEYS"; servers = "127.0.0.1:${redis.port}"; use_esld = false;
+        signing: `use_redis = true; key_prefix = "DKIM_KEYS"; servers = "127.0.0.1:${redis.port}"; timeout = 10; use_esld = false;
           try_fallback = false; domain { "${domain}" { selectors [ ${listed} ] } }`,
       });
     });
@@ -161,7 +161,7 @@ describe.skipIf(!needed)('rspamd with keys in Redis', () => {
 
     beforeAll(async () => {
       rspamd = await startRspamd({
-        signing: `use_redis = true; key_prefix = "KEYS"; selector_prefix = "SELECTORS"; servers = "127.0.0.1:${redis.port}"; use_esld = false;`,
+        signing: `use_redis = true; key_prefix = "KEYS"; selector_prefix = "SELECTORS"; servers = "127.0.0.1:${redis.port}"; timeout = 10; use_esld = false;`,
       });
     });
     afterAll(() => rspamd?.stop());
