@@ -27,3 +27,12 @@ test("the milter is doubted where mail may leave unsigned, or expire, or be anyb
     expect.stringMatching(/0\.0\.0\.0\/0 is everybody/),
   ]);
 });
+
+test('agents that nobody serves from here are doubted', () => {
+  const entry = `signers: [{kind: agent, name: mx1, tokenHash: "sha256:${'0'.repeat(64)}"}]`;
+  expect(configWarnings(parseConfig(entry, 'keyturn.yaml'))).toEqual([
+    expect.stringMatching(/agents\.listen is empty: mx1/),
+  ]);
+  const served = `${entry}\nagents: {listen: ["127.0.0.1:8843"], tls: {cert: a, key: b}}`;
+  expect(configWarnings(parseConfig(served, 'keyturn.yaml'))).toEqual([]);
+});

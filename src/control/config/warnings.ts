@@ -37,7 +37,7 @@ export function policyWarnings(policy: Policy): string[] {
 }
 
 /** One line a doubt, with the setting it is about. */
-export function configWarnings({ policies, milter }: Config): string[] {
+export function configWarnings({ policies, milter, signers, agents }: Config): string[] {
   const warnings = Object.entries(policies).flatMap(([name, policy]) =>
     policyWarnings(policy).map((warning) => `policies.${name}: ${warning}`),
   );
@@ -53,5 +53,10 @@ export function configWarnings({ policies, milter }: Config): string[] {
     if (/\/0+$/.test(network))
       warnings.push(`milter: ${network} is everybody: whoever reaches the socket is signed for, or may use it`);
   }
+  const remote = signers.filter(({ kind }) => kind === 'agent').map(({ name }) => name);
+  if (remote.length > 0 && agents.listen.length === 0)
+    warnings.push(
+      `agents.listen is empty: ${remote.join(', ')} must be served by another instance, or is waited for in vain`,
+    );
   return [...new Set(warnings)];
 }

@@ -43,14 +43,7 @@ export async function startAgentsRole(
   const { config, file } = loaded;
   const { listen, lease, tls, plainHttp } = config.agents;
   const agents = knownAgents(loaded, env, bindings);
-  if (listen.length === 0) {
-    if (agents.length > 0)
-      log.warn('agents-not-served', {
-        agents: agents.map(({ name }) => name),
-        advice: 'set agents.listen, unless another instance serves them',
-      });
-    return null;
-  }
+  if (listen.length === 0) return null;
   const addresses = listen.map((text) => {
     const address = splitAddress(text, AGENT_PORT);
     if (address === null) throw new ConfigError([`agents.listen: ${text} is no address`]);
