@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../lifecycle/clock.ts';
-import type { CacheState, KeyringCache } from '../../store/keyring/cache.ts';
+import type { CacheState, CacheWriter, KeyringCache } from '../../store/keyring/cache.ts';
 import { type FeedDamage, FeedError, type FeedPosition, type FeedRecord, isOlder } from '../../store/keyring/feed.ts';
 import { type Registration, sameRegistration } from '../../store/keyring/follower.ts';
 import type { RedisFeed } from '../../store/keyring/redis-feed.ts';
@@ -50,6 +50,8 @@ const shortestPause = 100;
 const longestPause = 2000;
 /** How long a start that waits to be known waits for a change meanwhile, milliseconds. */
 const startWait = 100;
+/** How long after the disk failed it is tried again, milliseconds. */
+const keepAgainAfter = 60_000;
 const reportsAtOnce = 500;
 
 export function createFollower(options: FollowerOptions): Follower {
@@ -61,6 +63,8 @@ export function createFollower(options: FollowerOptions): Follower {
   let admitted: Registration | null = null;
   /** There is a whole cache on disk, to which changes are added. */
   let isCached = false;
+  /** When keeping everything on disk is tried again, after it failed. */
+  let keepAgainAt: number | null = null;
   let isNameOurs = false;
   let trouble: string | null = null;
   let refused = 0;
@@ -107,18 +111,12 @@ export function createFollower(options: FollowerOptions): Follower {
 
   /** Puts on disk what came, and tells of it. Where the disk fails, no start may go by what is on it. */
   async function keep(records: readonly FeedRecord[]): Promise<void> {
-    try {
-      if (isCached) await cache.append(records, cacheState());
-    } catch (error) {
-      log.error('keyrings-not-kept', {
-        error: errorText(error),
-        advice: 'see to the data folder; until then this milter cannot start without Redis',
-      });
+    if (isCached && (await onDisk(async () => cache.append(records, cacheState()).then(() => true))) === null) {
       isCached = false;
       try {
         await cache.discard();
-      } catch (failure) {
-        const message = `What changed cannot be kept on disk, nor can what is there be taken away: ${errorText(failure)}`;
+      } catch (error) {
+        const message = `What changed cannot be kept on disk, nor can what is there be taken away: ${errorText(error)}`;
         for (const { domain } of records) state.trouble(domain, message);
         return;
       }
@@ -152,35 +150,48 @@ export function createFollower(options: FollowerOptions): Follower {
 
   /** Everything from the feed. The first time it becomes the cache; later only what differs is new. */
   async function loadAll(signal: AbortSignal): Promise<void> {
-    const writer = isCached ? null : await beginCache();
+    let writer = isCached ? null : await onDisk(() => cache.begin());
+    const isFirst = state.loaded.size === 0;
+    const changed: FeedRecord[] = [];
+    const toTest = new Map<string, LoadedKey[]>();
     try {
-      const later: Array<FeedRecord> = [];
-      const toTest = new Map<string, LoadedKey[]>();
-      const isFirst = state.loaded.size === 0;
-      const next = await feed.load(async (records) => {
+      position = await feed.load(async (records) => {
         const { taken, fresh } = apply(records);
-        if (!isFirst) for (const [domain, keys] of fresh) toTest.set(domain, keys);
-        if (writer === null) later.push(...taken);
-        else await writer.add(records.filter((record): record is FeedRecord => record.kind !== 'damaged'));
+        // At a start nothing is told of by itself: the control plane knows what it does not know, and asks.
+        if (!isFirst) {
+          changed.push(...taken);
+          for (const [domain, keys] of fresh) toTest.set(domain, keys);
+        }
+        const begun = writer;
+        if (begun === null) return;
+        const whole = records.filter((record): record is FeedRecord => record.kind !== 'damaged');
+        if ((await onDisk(async () => begun.add(whole).then(() => true))) !== null) return;
+        writer = null;
+        await begun.abandon().catch(() => undefined);
       }, signal);
-      position = next;
-      if (writer !== null) {
-        await writer.finish(cacheState());
-        isCached = true;
-      } else if (isCached) await keep(later);
-      else for (const { domain } of later) state.mark(domain);
-      for (const [domain, keys] of toTest) await test(domain, keys);
     } catch (error) {
-      await writer?.abandon();
+      await writer?.abandon().catch(() => undefined);
       throw error;
     }
+    const begun: CacheWriter | null = writer;
+    if (begun === null) await keep(changed);
+    else {
+      isCached = (await onDisk(async () => begun.finish(cacheState()).then(() => true))) !== null;
+      for (const { domain } of changed) state.mark(domain);
+    }
+    for (const [domain, keys] of toTest) await test(domain, keys);
   }
 
-  async function beginCache() {
+  /** Mail is signed whether or not the disk takes what there is to keep: null where it does not. */
+  async function onDisk<T>(task: () => Promise<T>): Promise<T | null> {
     try {
-      return await cache.begin();
+      return await task();
     } catch (error) {
-      log.error('keyrings-not-kept', { error: errorText(error), advice: 'see to the data folder' });
+      log.error('keyrings-not-kept', {
+        error: errorText(error),
+        advice: 'see to the data folder; until then this milter cannot start without Redis',
+      });
+      keepAgainAt = clock.now() + keepAgainAfter;
       return null;
     }
   }
@@ -262,6 +273,11 @@ export function createFollower(options: FollowerOptions): Follower {
     let failures = 0;
     while (!signal.aborted) {
       try {
+        if (keepAgainAt !== null && clock.now() >= keepAgainAt) {
+          keepAgainAt = null;
+          // Everything is read again, and becomes a new cache.
+          position = null;
+        }
         const before = position;
         await step(signal);
         // Redis may have forgotten who we are.
@@ -288,8 +304,10 @@ export function createFollower(options: FollowerOptions): Follower {
       const cached = await cache
         .read((records) => void apply(records))
         .catch((error: unknown) => {
-          if (!(error instanceof FeedError)) throw error;
-          log.warn('kept-keyrings-not-opened', { error: error.message, advice: 'they are read from Redis again' });
+          log.warn('kept-keyrings-not-opened', {
+            error: errorText(error),
+            advice: 'they are read from Redis again',
+          });
           return null;
         });
       isCached = cached !== null;
