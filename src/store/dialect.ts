@@ -16,6 +16,7 @@ export interface StoreDialect {
   readonly types: ColumnTypes;
   /** Takes one step of a migration. Where that is not undone by a crash later on, one that was taken already is no error. */
   step(step: { execute(): Promise<unknown> }): Promise<void>;
+  isMissingTable(error: unknown): boolean;
   /** Whether one transaction writes at a time by the database's own rule. Elsewhere, what a change rests upon is locked when it is read. */
   readonly oneWriter: boolean;
   /** Learns what this server can do, once the schema is there. */

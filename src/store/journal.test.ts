@@ -2,12 +2,13 @@ import { copyFileSync } from 'node:fs';
 import SqliteDatabase from 'better-sqlite3';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { stores } from '../../tests/store/stores.ts';
 import { edPair, event, standingClock } from '../../tests/store/support.ts';
 import { type TempDir, tempDir } from '../../tests/support/temp.ts';
 import { entryHash } from './chain.ts';
 import type { JournalVerdict } from './journal.ts';
 import { temporaryKeks } from './kek.ts';
-import { openMemoryStore, openStore } from './open.ts';
+import { openStore } from './open.ts';
 
 const ENTRIES = 60;
 const keks = temporaryKeks();
@@ -207,26 +208,28 @@ test('pages go both ways and keep to one domain', async () => {
   expect(oldest).toMatchObject({ items: [{ seq: 11, details: { n: 11, text: 'entry 11' } }, { seq: 12 }], next: '12' });
 });
 
-test('many writers at once leave one chain without gaps', async () => {
-  await using store = await openMemoryStore();
-  await Promise.all(
-    Array.from({ length: 500 }, (_, n) => store.journal.append([event(null, 'one', n), event(null, 'two', n)])),
-  );
-  expect(await store.journal.verify()).toMatchObject({ kind: 'intact', entries: 1000 });
-  const { items } = await store.journal.list({ order: 'oldest' }, { limit: 1000 });
-  expect(items.map((e) => e.seq)).toStrictEqual(Array.from({ length: 1000 }, (_, n) => n + 1));
-});
+describe.each(stores)('on $name', ({ open }) => {
+  test('many writers at once leave one chain without gaps', async () => {
+    await using store = await open();
+    await Promise.all(
+      Array.from({ length: 300 }, (_, n) => store.journal.append([event(null, 'one', n), event(null, 'two', n)])),
+    );
+    expect(await store.journal.verify()).toMatchObject({ kind: 'intact', entries: 600 });
+    const { items } = await store.journal.list({ order: 'oldest' }, { limit: 1000 });
+    expect(items.map((e) => e.seq)).toStrictEqual(Array.from({ length: 600 }, (_, n) => n + 1));
+  });
 
-test.each([
-  ['a buffer', edPair().pkcs8],
-  ['a date', new Date(0)],
-  ['a function', () => 1],
-  ['not a number', Number.NaN],
-])('details that are %s are refused', async (_, value) => {
-  await using store = await openMemoryStore();
-  const details = { nested: [value] } as never;
-  await expect(store.journal.append([event(null, 'bad', details)])).rejects.toMatchObject({ code: 'invalid' });
-  expect(await store.journal.verify()).toMatchObject({ kind: 'intact', entries: 0 });
+  test.each([
+    ['a buffer', edPair().pkcs8],
+    ['a date', new Date(0)],
+    ['a function', () => 1],
+    ['not a number', Number.NaN],
+  ])('details that are %s are refused', async (_, value) => {
+    await using store = await open();
+    const details = { nested: [value] } as never;
+    await expect(store.journal.append([event(null, 'bad', details)])).rejects.toMatchObject({ code: 'invalid' });
+    expect(await store.journal.verify()).toMatchObject({ kind: 'intact', entries: 0 });
+  });
 });
 
 /** What somebody does who may write to the database and knows the source, but has no key. */

@@ -50,8 +50,14 @@ async function takeMissing(db: Db, dialect: StoreDialect): Promise<void> {
   }
 }
 
-/** The version, in a table that is made for it where nothing is there yet. */
+/** The version, in a table that is made for it where nothing is there yet: only then is the right to make tables needed. */
 async function currentVersion(db: Db, dialect: StoreDialect): Promise<number> {
+  try {
+    // In a transaction, so that a server that is not there is not waited for: whoever opens a store wants to know at once.
+    return await db.transaction().setAccessMode('read only').execute(schemaVersion);
+  } catch (error) {
+    if (!dialect.isMissingTable(error)) throw error;
+  }
   await dialect
     .table(db.schema.createTable('meta').ifNotExists())
     .addColumn('name', 'varchar(64)', (c) => c.primaryKey())

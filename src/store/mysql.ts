@@ -82,6 +82,7 @@ export function mysqlDialect(options: MysqlOptions): StoreDialect {
         if (!THERE_ALREADY.has(errorNumber(error))) throw error;
       }
     },
+    isMissingTable: (error) => errorNumber(error) === NO_TABLE,
     oneWriter: false,
     async prepare(db) {
       // TiDB takes no SKIP LOCKED: there, two that claim at the same time wait for each other.
@@ -109,6 +110,7 @@ export function mysqlDialect(options: MysqlOptions): StoreDialect {
 const TABLE = sql`engine = InnoDB default charset = utf8mb4 collate = utf8mb4_bin`;
 /** A table, a column, an index, a foreign key that is there already. */
 const THERE_ALREADY: ReadonlySet<number> = new Set([1050, 1060, 1061, 1826]);
+const NO_TABLE = 1146;
 const SYNTAX = 1064;
 const UNSUPPORTED = 1235;
 const TLS_FILES = ['ca', 'cert', 'key'] as const;

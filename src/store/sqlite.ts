@@ -47,6 +47,7 @@ export function sqliteDialect(options: SqliteOptions): StoreDialect {
     step: async (step) => {
       await step.execute();
     },
+    isMissingTable: (error) => error instanceof StoreError && /no such table/.test(error.message),
     oneWriter: true,
     prepare: async () => {},
     skipLocked: () => false,

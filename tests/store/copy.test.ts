@@ -113,7 +113,12 @@ describe.skipIf(!need('mariadbd', 'mariadb-server'))('with MariaDB', () => {
     }
     const pages: string[] = [];
     const report = await copy(first, middle, { progress: (table, rows, of) => pages.push(`${table} ${rows}/${of}`) });
-    expect(report.tables).toMatchObject({ domains: DOMAINS + 1, private_keys: 1, former_keys: 1, journal: DOMAINS + 3 + 450 });
+    expect(report.tables).toMatchObject({
+      domains: DOMAINS + 1,
+      private_keys: 1,
+      former_keys: 1,
+      journal: DOMAINS + 3 + 450,
+    });
     expect(pages).toContain('journal 400/483');
     {
       await using store = await open(middle);
