@@ -12,7 +12,11 @@ export type KeyFileState =
   | { readonly kind: 'other'; readonly found: string | null; readonly message: string }
   | { readonly kind: 'unreadable'; readonly message: string };
 
-export async function checkKeyFile({ file, fingerprint, selector, domain }: PlacedKey): Promise<KeyFileState> {
+/** What lies at a key's path. Where it is not what we would write, whatever form the key has there counts. */
+export async function checkKeyFile(
+  { file, fingerprint, selector, domain }: PlacedKey,
+  written?: Buffer,
+): Promise<KeyFileState> {
   let content: Buffer | null;
   try {
     content = await readWhole(file);
@@ -20,6 +24,10 @@ export async function checkKeyFile({ file, fingerprint, selector, domain }: Plac
     return { kind: 'unreadable', message: `${file} cannot be read: ${systemTrouble(error)}.` };
   }
   if (content === null) return { kind: 'missing' };
+  if (written !== undefined && content.equals(written)) {
+    content.fill(0);
+    return { kind: 'right' };
+  }
   const found = fingerprintOfContent(content);
   content.fill(0);
   if (found === fingerprint) return { kind: 'right' };
@@ -37,24 +45,33 @@ export async function writeKeyFile(
   { keyFile }: Layout,
   mayReplace: (found: string | null) => boolean,
 ): Promise<WriteResult> {
-  const there = await checkKeyFile(key);
-  if (there.kind === 'right') return { kind: 'written' };
-  if (there.kind === 'unreadable') return { kind: 'failed', message: there.message };
-  if (there.kind === 'other' && !mayReplace(there.found)) return { kind: 'drifted', message: there.message };
+  let content: Buffer | null = null;
   try {
+    content = encodeKey(key.source.privateKey, keyFile.format);
+    const there = await checkKeyFile(key, content);
+    if (there.kind === 'right') return { kind: 'written' };
+    if (there.kind === 'unreadable') return { kind: 'failed', message: there.message };
+    if (there.kind === 'other' && !mayReplace(there.found)) return { kind: 'drifted', message: there.message };
     const { mode } = keyFile.attributes;
     // Who may read the key may walk down to it.
     const walk = mode | ((mode & 0o444) >> 2);
     await makeFolder(dirname(key.file), { ...keyFile.attributes, mode: walk });
-    const content = encodeKey(key.source.privateKey, keyFile.format);
-    try {
-      await writeWhole(key.file, content, keyFile.attributes);
-    } finally {
-      content.fill(0);
-    }
+    await writeWhole(key.file, content, keyFile.attributes);
     return { kind: 'written' };
   } catch (error) {
     return { kind: 'failed', message: `The key file ${key.file} cannot be written: ${systemTrouble(error)}.` };
+  } finally {
+    content?.fill(0);
+  }
+}
+
+/** The same for a key whose private half is at hand: equal octets are not looked into, which would cost a signature. */
+export async function checkSigningKeyFile(key: SigningKey, { keyFile }: Layout): Promise<KeyFileState> {
+  const content = encodeKey(key.source.privateKey, keyFile.format);
+  try {
+    return await checkKeyFile(key, content);
+  } finally {
+    content.fill(0);
   }
 }
 

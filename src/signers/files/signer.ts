@@ -12,7 +12,7 @@ import { compareAll, type Difference, describe } from './compare.ts';
 import { byStream, type DomainPlan, entryOf, placedBefore, planDomain } from './domain-plan.ts';
 import { findKeys } from './find.ts';
 import { gather } from './gather.ts';
-import { checkKeyFile, removeKeyFile, writeKeyFile } from './key-files.ts';
+import { checkSigningKeyFile, removeKeyFile, writeKeyFile } from './key-files.ts';
 import type { Layout } from './layout.ts';
 import { reload } from './reload.ts';
 import { type Entry, openState } from './state.ts';
@@ -83,9 +83,10 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
     if (jobs.length === 0) return;
     let begun: ReadonlyMap<string, Begun> = new Map();
     try {
+      const there = await tables.read();
       const decided = new Map<string, Begun>();
       for (const { keyring, answer } of jobs) {
-        const decision = await decide(keyring);
+        const decision = decide(keyring, there);
         if (decision.kind === 'go-on') decided.set(keyring.domain, { plan: decision.plan, keyring, answer });
         else answer(decision);
       }
@@ -125,7 +126,10 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
     }
   }
 
-  async function decide(keyring: Keyring): Promise<Delivery | { readonly kind: 'go-on'; readonly plan: DomainPlan }> {
+  function decide(
+    keyring: Keyring,
+    there: Awaited<ReturnType<typeof tables.read>>,
+  ): Delivery | { readonly kind: 'go-on'; readonly plan: DomainPlan } {
     const { domain, generation, mustSign, streams } = keyring;
     const entry = state.get(domain);
     if (entry !== undefined && generation < entry.asked) {
@@ -153,7 +157,7 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
       return { kind: 'failed', message };
     }
     if (keyring.overwrite !== true) {
-      const { foreign } = compareAll(await tables.read(), plan);
+      const { foreign } = compareAll(there, plan);
       if (foreign.length > 0) return { kind: 'drifted', message: describe(foreign, domain) };
     }
     return { kind: 'go-on', plan };
@@ -308,7 +312,7 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
     }
     if (difference.foreign.length > 0) return { kind: 'changed', message: describe(difference.foreign, domain) };
     for (const key of [...plan.signing.values()].flat()) {
-      const found = await checkKeyFile(key);
+      const found = await checkSigningKeyFile(key, layout);
       if (found.kind === 'other') return { kind: 'changed', message: found.message };
       if (found.kind === 'unreadable') return { kind: 'unknown', message: found.message };
       if (found.kind === 'missing') return { kind: 'lost', message: `${key.file} is gone.` };

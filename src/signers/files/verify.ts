@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import { publicKeyFromData } from '../../dkim/key-pair.ts';
 import { compareAll } from './compare.ts';
 import type { DomainPlan } from './domain-plan.ts';
-import { checkKeyFile } from './key-files.ts';
+import { checkKeyFile, checkSigningKeyFile } from './key-files.ts';
 import type { PlacedKey } from './keys.ts';
 import type { Layout } from './layout.ts';
 import { type ExpectedKey, judge, type Probe } from './probe.ts';
@@ -48,7 +48,7 @@ export async function verifyAll(
 }
 
 async function verifyOne(plan: DomainPlan, layout: Layout, tables: Tables): Promise<Verification> {
-  if (layout.probe === null) return readBack(plan, tables);
+  if (layout.probe === null) return readBack(plan, tables, layout);
   const streams = plan.signing.size === 0 ? [['default', []] as const] : [...plan.signing];
   for (const [stream, keys] of streams) {
     const trouble = await tryStream(plan, stream, keys, layout, layout.probe);
@@ -78,11 +78,11 @@ async function tryStream(
   return `${program} ${is.join(' and ')} for ${domain}. If this lasts, it has not read its tables again: check that its configuration names them, look into its log, or restart it.`;
 }
 
-async function readBack(plan: DomainPlan, tables: Tables): Promise<Verification> {
+async function readBack(plan: DomainPlan, tables: Tables, layout: Layout): Promise<Verification> {
   const { lost } = compareAll(await tables.read(), plan);
   if (lost !== null) return { kind: 'wrong', message: lost };
   for (const key of [...plan.signing.values()].flat()) {
-    const file = await checkKeyFile(key);
+    const file = await checkSigningKeyFile(key, layout);
     if (file.kind === 'missing') return { kind: 'wrong', message: `${key.file} is gone.` };
     if (file.kind !== 'right') return { kind: 'wrong', message: file.message };
   }
