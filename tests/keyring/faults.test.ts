@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { redisLayout } from '../../src/store/keyring/redis-layout.ts';
 import { need } from '../support/need.ts';
@@ -214,7 +214,7 @@ describe.skipIf(!need('redis-server', 'redis-server'))('what stands in Redis and
     using dir = tempDir('old');
     // The same key file, and a store that knows another domain and not this one.
     const key = readFileSync(scene.home.join('keyrings.key'));
-    (await import('node:fs')).writeFileSync(dir.join('keyrings.key'), key, { mode: 0o600 });
+    writeFileSync(dir.join('keyrings.key'), key, { mode: 0o600 });
     await using old = await startControl(dir, addressOf(scene.redis), { instance: 'old' });
     await waitFor(() => old.role.publisher.status().isUpToDate, { what: 'it to compare' });
     expect(lines.some((line) => line.includes('unknown-keyring-in-redis'))).toBe(true);
