@@ -16,7 +16,13 @@ export function applyOperator(snapshot: Snapshot, outcome: OperatorOutcome): App
   switch (outcome.kind) {
     case 'removal-requested':
       if (snapshot.domain.removingAt !== null) return { snapshot, refused: 'already-so' };
-      return { snapshot: { ...snapshot, domain: { ...snapshot.domain, removingAt: outcome.at } } };
+      return {
+        snapshot: {
+          ...snapshot,
+          domain: { ...snapshot.domain, removingAt: outcome.at },
+          keys: snapshot.keys.map(unkept),
+        },
+      };
     case 'stream-added':
       if (findStream(snapshot, outcome.stream)) return { snapshot, refused: 'already-so' };
       return {
@@ -34,6 +40,13 @@ export function applyOperator(snapshot: Snapshot, outcome: OperatorOutcome): App
     default:
       return applyToStream(snapshot, outcome);
   }
+}
+
+/** Nothing is kept in a domain that leaves; what a kept key has waited was not for mail on its way. */
+function unkept(key: KeyView): KeyView {
+  if (key.kept === undefined && key.wanted === undefined) return key;
+  const free = dropFromKey(key, 'kept', 'releasedAt', 'wanted');
+  return key.state === 'retiring' && key.kept === true ? { ...free, waited: 0 } : free;
 }
 
 function applyToStream(
