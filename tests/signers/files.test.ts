@@ -245,6 +245,12 @@ describe('files for any program', () => {
     const unsigned = await make(dir, { test: { command: ['/bin/cat'], timeout: '200ms' } });
     const delivery = await unsigned.deliver(keyringOf('a.test', 1, [s1]));
     expect(delivery).toMatchObject({ kind: 'pending', message: expect.stringContaining('does not sign with s1') });
+    await unsigned.close?.();
+    // A restart that is asked for every few milliseconds would never come to its end.
+    const command = ['/bin/sh', '-c', `echo >>${dir.join('restarts')}`];
+    const restarting = await make(dir, { reload: { command }, test: { command: ['/bin/cat'], timeout: '600ms' } });
+    await restarting.deliver(keyringOf('a.test', 1, [s1]));
+    expect(readFileSync(dir.join('restarts'), 'utf8')).toBe('\n\n');
   });
 
   test('a state file whose end a crash tore is read to there', async () => {

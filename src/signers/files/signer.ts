@@ -185,6 +185,7 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
     const how = layout.reload;
     let trouble = tell && how !== null ? await reload(how) : null;
     const start = performance.now();
+    let hasRepeated = false;
     let open = plans;
     const verified = new Map<string, Verification>();
     for (let pause = 50; ; pause = Math.min(2 * pause, 1000)) {
@@ -194,8 +195,11 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
       open = open.filter(({ domain }) => verified.get(domain)?.kind !== 'right');
       if (open.length === 0 || over || layout.probe === null) break;
       await new Promise((resolve) => setTimeout(resolve, pause));
-      // The signal may have been lost, or may have come while the program was starting.
-      if (how !== null) trouble = await reload(how);
+      // A signal may have been lost, or may have come while the program was starting. A command may be a restart: it is given its time.
+      const isHalfOver = performance.now() - start > layout.patience / 2;
+      if (how === null || (how.kind === 'command' && (hasRepeated || !isHalfOver))) continue;
+      hasRepeated = true;
+      trouble = await reload(how);
     }
     if (trouble === null) return verified;
     // Told or not: what signs as it should has been told enough, but where nothing shows it the telling is all there is.
