@@ -49,8 +49,8 @@ export function report(phases: readonly Phase[], { domains, each }: Fleet): stri
   ].join('');
 }
 
-const begin = '<!-- bench fleet -->';
-const end = '<!-- /bench fleet -->';
+const begin = '<!-- fleet:start -->';
+const end = '<!-- fleet:end -->';
 
 /** Puts the report between its marks in docs/benchmarks.md. */
 export function writeReport(phases: readonly Phase[], fleet: Fleet): void {
