@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { apply } from './apply.ts';
+import { findKey } from './facts.ts';
 import { newDomain } from './new-domain.ts';
 import { looked, plan } from './plan.ts';
 import { defaultPolicy } from './policy.ts';
@@ -33,6 +34,14 @@ const key = fc
 const outcome: fc.Arbitrary<Outcome> = fc.oneof(
   fc.record({ kind: fixed('key-created'), at, key }),
   fc.record({ kind: fixed('key-imported'), at, key: key.map((k) => ({ ...k, ownership: 'ours' as const })) }),
+  fc.record({ kind: fixed('key-copied'), at, key, from: fc.constant('x.test/y'), kept: fc.boolean() }),
+  fc.record({ kind: fixed('key-wanted'), at, keyId }),
+  fc.record({ kind: fixed('key-kept'), at, keyId }),
+  fc.record({ kind: fixed('key-released'), at, keyId }),
+  fc.record({ kind: fixed('drift-found'), at, signerId, message: fc.constantFrom('one', 'another') }),
+  fc.record({ kind: fixed('drift-gone'), at, signerId }),
+  fc.record({ kind: fixed('drift-restored'), at, signerId }),
+  fc.record({ kind: fixed('drift-adopted'), at, signerId, keyIds: fc.uniqueArray(keyId, { maxLength: 2 }) }),
   fc.record({ kind: fixed('record-written'), at, keyId, record, ttl: fc.constantFrom(60, 300) }),
   fc.record({
     kind: fixed('record-not-written'),
@@ -72,6 +81,13 @@ const outcome: fc.Arbitrary<Outcome> = fc.oneof(
     signerId: fc.constantFrom('s', 't'),
     streams: fc.constant(['default']),
   }),
+  fc.record({
+    kind: fixed('signer-added'),
+    at,
+    signerId: fc.constantFrom('s', 't'),
+    streams: fc.constant(['default']),
+    abilities: fc.record({ algorithms: fc.constant(['rsa'] as const), atMost: fc.constantFrom(null, 1, 2) }),
+  }),
   fc.record({ kind: fixed('signer-set-aside'), at, signerId }),
   fc.record({ kind: fixed('signer-brought-back'), at, signerId }),
   fc.record({ kind: fixed('signer-removed'), at, signerId }),
@@ -96,7 +112,8 @@ it('whatever is said, in whatever order: nothing throws, nothing goes back, noth
         if (refused !== undefined) expect(after).toBe(snapshot);
         expect(checkContinuity(snapshot, after)).toEqual([]);
         const untouched = after.keys.filter((k) => snapshot.keys.some((before) => before.id === k.id && before === k));
-        if ('stream' in one && one.kind !== 'rolled-back') expect(untouched).toHaveLength(snapshot.keys.length);
+        if ('stream' in one && one.kind !== 'rolled-back' && one.kind !== 'rotation-requested')
+          expect(untouched).toHaveLength(snapshot.keys.length);
         snapshot = freeze(after);
       }
       const planned = plan(snapshot, defaultPolicy, now);
@@ -124,4 +141,26 @@ it('an outcome that comes twice decides nothing twice', () => {
     }),
     { numRuns: 1500 },
   );
+});
+
+it('a signer that was changed by hand is left alone, and nothing is given up on its word', () => {
+  let drifts = 0;
+  fc.assert(
+    fc.property(fc.array(outcome, { minLength: 20, maxLength: 60 }), at, (outcomes, now) => {
+      const snapshot = outcomes.reduce((before, one) => apply(before, one).snapshot, start);
+      const drifted = snapshot.signers.filter(({ drift, setAsideAt }) => drift !== undefined && setAsideAt === null);
+      drifts += drifted.length;
+      for (const step of plan(snapshot, defaultPolicy, now).steps) {
+        if (step.kind === 'deliver') expect(drifted.map(({ id }) => id)).not.toContain(step.signerId);
+        if (drifted.length === 0 || snapshot.domain.removingAt !== null) continue;
+        if (step.kind === 'change-active')
+          for (const id of step.leave)
+            expect(drifted.some(({ streams }) => streams.includes(findKey(snapshot, id)?.stream ?? ''))).toBe(false);
+        if (step.kind === 'move' && step.to === 'revoked')
+          expect(findKey(snapshot, step.keyId)?.enteredGeneration ?? null).toBeNull();
+      }
+    }),
+    { numRuns: 1500 },
+  );
+  expect(drifts).toBeGreaterThan(0);
 });

@@ -11,7 +11,8 @@ import type { Condition, Snapshot, StreamView } from '../types.ts';
 export function specsFor(snapshot: Snapshot, stream: StreamView, { keys }: Policy): readonly KeySpec[] {
   const counted = signersOf(snapshot, stream.name);
   // Where all are set aside, what they can do still says what will be of use.
-  const signers = counted.length > 0 ? counted : snapshot.signers.filter(({ streams }) => streams.includes(stream.name));
+  const signers =
+    counted.length > 0 ? counted : snapshot.signers.filter(({ streams }) => streams.includes(stream.name));
   if (signers.length === 0 || signers.every(({ abilities }) => abilities === undefined)) return keys;
   const left = new Map(signers.map((signer) => [signer, signer.abilities?.atMost ?? Number.POSITIVE_INFINITY]));
   return keys.map((spec) => {
