@@ -184,7 +184,7 @@ describe.skipIf(!need('mariadbd', 'mariadb-server'))('MariaDB', () => {
     database = await server.database();
     const store = await open({ statementTimeout: 300, patience: 600 });
     await add(store, plainSnapshot('a.example'));
-    server.freeze();
+    await server.freeze();
     try {
       await expect(store.snapshot('a.example')).rejects.toMatchObject(coded('unreachable'));
       await expect(store.wake('a.example', 1)).rejects.toMatchObject({ name: 'StoreError' });

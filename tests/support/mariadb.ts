@@ -1,4 +1,5 @@
 /** MariaDB of our own: a folder, a free port, a fresh database for whoever asks; killed, frozen and restarted at will. */
+import { readFileSync } from 'node:fs';
 import { createConnection } from 'mysql2/promise';
 import { freePort } from './ports.ts';
 import { type RunningServer, runOk, spawnServer, waitFor } from './processes.ts';
@@ -36,7 +37,7 @@ export interface Mariadb extends AsyncDisposable {
   /** The server's own log. */
   output(): string;
   /** Stops it with SIGSTOP: it accepts connections and says nothing. */
-  freeze(): void;
+  freeze(): Promise<void>;
   thaw(): void;
   /** Ends it at once with SIGKILL; its port refuses from then on. */
   kill(): Promise<void>;
@@ -175,7 +176,12 @@ async function handles(dir: TempDir, port: number, first: RunningServer, options
     admin,
     ask,
     output: () => server.output(),
-    freeze: () => server.kill('SIGSTOP'),
+    freeze: async () => {
+      server.kill('SIGSTOP');
+      // Its threads stop one after another; the kernel says `T` once the last has.
+      const stat = () => readFileSync(`/proc/${server.pid}/stat`, 'utf8');
+      await waitFor(() => /^\d+ \(.*\) T/.test(stat()), { what: 'mariadbd to freeze' });
+    },
     thaw: () => server.kill('SIGCONT'),
     kill,
     shutdown,
