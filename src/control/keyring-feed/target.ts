@@ -25,9 +25,12 @@ export function milterTarget(book: KeyringBook, binding: Binding, signer: () => 
     signs: (record) => bound(record).length > 0,
     put(record, anew) {
       if (anew) book.remove(record.domain);
-      const names = new Set(bound(record));
-      const streams = Object.entries(record.streams).filter(([name]) => names.has(name));
-      book.put(fromFeed({ ...record, streams: Object.fromEntries(streams) }));
+      const names = bound(record);
+      const all = Object.entries(record.streams);
+      // Nearly always all of them: then the record is taken as it is.
+      const streams =
+        names.length === all.length ? record.streams : Object.fromEntries(all.filter(([name]) => names.includes(name)));
+      book.put(fromFeed({ ...record, streams }));
     },
     putOff(domain) {
       if (boundStreams(binding, domain, ['default']).length === 0) return;
