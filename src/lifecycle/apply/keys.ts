@@ -61,6 +61,7 @@ function want(snapshot: Snapshot, key: KeyView, at: number): Applied {
 /** What a key that retires has waited was for mail on its way; a kept one waits for resolvers, should its record ever have been away. */
 function keep(snapshot: Snapshot, key: KeyView): Applied {
   if (key.kept === true) return { snapshot, refused: 'already-so' };
+  if (snapshot.domain.removingAt !== null) return { snapshot, refused: 'removing' };
   if (isOver(key) || isSpoiled(key)) return { snapshot, refused: 'wrong-state' };
   const waited = key.state === 'retiring' ? 0 : key.waited;
   return { snapshot: replace(snapshot, { ...dropFromKey(key, 'releasedAt'), kept: true, waited }) };

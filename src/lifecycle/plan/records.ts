@@ -48,7 +48,7 @@ export function planRecords(look: Look, key: KeyView): void {
     if (key.privateKeyDestroyedAt === null) look.effect({ kind: 'destroy-private-key', keyId: key.id });
     return;
   }
-  if (key.handedTo !== undefined && key.state === 'revoked') {
+  if (key.handedTo !== undefined && key.state === 'revoked' && look.guards.handed) {
     look.decision({ kind: 'move', keyId: key.id, to: 'removed', why: `its record is ${key.handedTo}'s` });
     return;
   }

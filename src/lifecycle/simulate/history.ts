@@ -3,6 +3,7 @@
  * another valid history, so that a failing one can be made shorter.
  */
 import { defaultPolicy, type KeySpec, type Policy } from '../policy.ts';
+import type { SignerAbilities } from '../types.ts';
 import { type Random, seeded } from './random.ts';
 
 const MINUTE = 60_000;
@@ -32,7 +33,11 @@ export type Command =
   | { readonly kind: 'compromise'; readonly key: number }
   | { readonly kind: 'set-keys'; readonly stream: number; readonly keys: readonly KeySpec[] }
   | { readonly kind: 'add-signer' | 'remove-signer' | 'set-aside' | 'bring-back'; readonly signer: number }
-  | { readonly kind: 'import' };
+  | { readonly kind: 'import' }
+  /** A pair of another domain; `known`: of a shadow, whose record stands already. */
+  | { readonly kind: 'copy'; readonly stream: number; readonly known: boolean; readonly use: boolean }
+  | { readonly kind: 'want' | 'keep' | 'release' | 'hand'; readonly key: number }
+  | { readonly kind: 'restore' | 'adopt'; readonly signer: number };
 
 export type Incident =
   | { readonly kind: 'trouble'; readonly at: number; readonly until: number; readonly trouble: Trouble }
@@ -44,14 +49,26 @@ export type Incident =
   | { readonly kind: 'twin'; readonly at: number; readonly delay: number }
   /** Somebody changes a record behind our back on every server. Only in histories with vandals: no rule can prevent the harm. */
   | { readonly kind: 'vandal'; readonly at: number; readonly key: number; readonly leaves: 'revoked' | 'absent' }
+  /** Somebody puts a key of his own into the signer, which nobody hears of for a while. */
+  | { readonly kind: 'drift'; readonly at: number; readonly signer: number; readonly heard: number }
   /** The signer restarts: with what it had acknowledged, or empty (it then defers mail until it is given a keyring). */
   | { readonly kind: 'signer-restart'; readonly at: number; readonly signer: number; readonly empty: boolean };
+
+export interface SignerKindOf {
+  readonly abilities?: SignerAbilities;
+  /** Only the first stream, or only those after it. */
+  readonly only?: 'first' | 'others';
+}
 
 export interface History {
   readonly seed: number;
   readonly policy: Policy;
+  /** A shadow's life: it holds keys, and gives them to its main domain. */
+  readonly shadow?: true;
   readonly servers: number;
   readonly signers: number;
+  /** What each signer can do and which streams it signs, by its number; what is left out can and signs everything. */
+  readonly kinds: readonly SignerKindOf[];
   /** Seconds. */
   readonly negativeTtl: number;
   /** Milliseconds of simulated time; the last stretch, `calm`, is free of incidents. */
@@ -78,8 +95,64 @@ export function makeHistory(seed: number, years: number, hardship = 1): History 
   for (let i = 0; i < density; i++) incidents.push(anyIncident(random, end, short, servers, signers));
   if (random.chance(0.05))
     incidents.push({ kind: 'command', at: random.between(0, end), command: { kind: 'remove-domain' } });
+  incidents.push(...moreIncidents(seed, incidents.length, end, short, signers));
   incidents.sort((a, b) => a.at - b.at);
-  return { seed, policy, servers, signers, negativeTtl, length, calm, incidents };
+  return { seed, policy, servers, signers, kinds: anyKinds(seed), negativeTtl, length, calm, incidents };
+}
+
+/** Copying, switching and meddling: their own dice leave the rest of each history as it is. */
+function moreIncidents(seed: number, others: number, end: number, short: boolean, signers: number): Incident[] {
+  const random = seeded(seed ^ 0xc0b1e5);
+  const day = short ? DAY / 4 : DAY;
+  return Array.from({ length: Math.ceil(others / 6) }, (): Incident => {
+    const at = random.between(0, end * 0.98);
+    const signer = random.whole(0, signers - 1);
+    if (random.chance(0.2)) return { kind: 'drift', at, signer, heard: random.pick([0, HOUR, 3 * day]) };
+    const key = random.whole(0, 9);
+    const stream = random.whole(0, 2);
+    const command = random.pick<Command>([
+      { kind: 'copy', stream, known: random.chance(0.5), use: random.chance(0.5) },
+      { kind: 'want', key },
+      { kind: 'want', key },
+      { kind: 'keep', key },
+      { kind: 'release', key },
+      { kind: 'restore', signer },
+      { kind: 'adopt', signer },
+    ]);
+    return { kind: 'command', at, command };
+  });
+}
+
+/** Half of the domains have signers that are alike and can do everything. The first signs every stream. */
+function anyKinds(seed: number): readonly SignerKindOf[] {
+  const random = seeded(seed ^ 0xab1e);
+  if (random.chance(0.5)) return [];
+  return Array.from({ length: 4 }, (_, n): SignerKindOf => {
+    const abilities = random.pick<SignerAbilities | null>([
+      null,
+      { algorithms: ['rsa'], atMost: null },
+      { algorithms: ['rsa'], atMost: 1 },
+      { algorithms: ['rsa'], atMost: 2 },
+    ]);
+    const only = random.pick([null, null, 'first', 'others'] as const);
+    return { ...(abilities === null ? {} : { abilities }), ...(n === 0 || only === null ? {} : { only }) };
+  });
+}
+
+/** The life of a shadow: the same troubles without signers, and keys that are handed to its main domain. */
+export function makeShadowHistory(seed: number, years: number): History {
+  const { incidents, ...history } = makeHistory(seed, years, 3);
+  const random = seeded(seed ^ 0x5ad0);
+  const fit = incidents.filter(
+    (incident) => incident.kind !== 'command' || ['compromise', 'set-keys', 'keep'].includes(incident.command.kind),
+  );
+  const end = history.length - history.calm;
+  const hands = Array.from({ length: random.whole(2, 12) }, (): Incident => {
+    const kind = random.pick(['hand', 'hand', 'release'] as const);
+    return { kind: 'command', at: random.between(0, end), command: { kind, key: random.whole(0, 7) } };
+  });
+  const all = [...fit, ...hands].toSorted((a, b) => a.at - b.at);
+  return { ...history, policy: { ...history.policy, standby: 1 }, shadow: true, signers: 0, kinds: [], incidents: all };
 }
 
 /** The same with vandals, who may break mail; what is asked of such histories is recovery. */

@@ -6,11 +6,11 @@ import { looked, plan } from '../plan.ts';
 import { allGuards, check, checkContinuity, type Guards } from '../rules.ts';
 import type { Outcome, Plan, Snapshot } from '../types.ts';
 import { newAgenda } from './agenda.ts';
-import { outcomesOf } from './commands.ts';
+import { foreignKey, outcomesOf } from './commands.ts';
 import { describe, isAtGoal } from './goal.ts';
 import type { Command, History, Incident } from './history.ts';
 import { seeded } from './random.ts';
-import { type Message, newWorld, promiseOf, type RealSigner } from './world.ts';
+import { type KeyInRing, type Message, newWorld, promiseOf, type RealSigner } from './world.ts';
 
 const SECOND = 1000;
 const DAY = 86_400_000;
@@ -52,7 +52,10 @@ export function run(history: History, options: RunOptions = {}): Run {
   const { guards = allGuards, askRules = true, tell = null } = options;
   const random = seeded(history.seed ^ 0x5eed);
   const { policy } = history;
-  let snapshot: Snapshot = newDomain('example.test', 'mail', BEGIN);
+  let snapshot: Snapshot =
+    history.shadow === true
+      ? newDomain('dkim-backup1.example.test', 'shadow', BEGIN, 'example.test')
+      : newDomain('example.test', 'mail', BEGIN);
   let version = 0;
   let offset = 0;
   let token = 0;
@@ -88,9 +91,10 @@ export function run(history: History, options: RunOptions = {}): Run {
     if (odd !== undefined) fail(t, `rule ${odd.rule}: ${odd.message}`);
     if (snapshot.domain.generation !== before.domain.generation) {
       counts.changes++;
-      const keyring = new Map<string, string[]>();
-      for (const key of snapshot.keys)
-        if (key.state === 'active') keyring.set(key.stream, [...(keyring.get(key.stream) ?? []), key.id]);
+      const keyring = new Map<string, KeyInRing[]>();
+      for (const { id, state, stream, algorithm, enteredGeneration } of snapshot.keys)
+        if (state === 'active')
+          keyring.set(stream, [...(keyring.get(stream) ?? []), { id, algorithm, entered: enteredGeneration ?? 0 }]);
       for (const stream of world.keyrings.get(before.domain.generation)?.keys() ?? [])
         if (!keyring.has(stream) && snapshot.domain.removingAt === null)
           fail(t, `stream ${stream} would sign with nothing`);
@@ -153,9 +157,11 @@ export function run(history: History, options: RunOptions = {}): Run {
   }
 
   function mail(t: number, signer: RealSigner): void {
-    const ring = signer.loaded === null ? undefined : world.keyrings.get(signer.loaded);
-    if (ring === undefined || forgotten) return;
-    for (const [, keyIds] of ring) {
+    const { ring } = signer;
+    if (ring === null || forgotten || signer.drifted) return;
+    for (const keyIds of ring.values()) {
+      // It may be able to sign with none of them.
+      if (keyIds.length === 0) continue;
       counts.messages++;
       const message: Message = { at: t, signer: signer.id, keyIds };
       verify(t, message);
@@ -213,6 +219,17 @@ export function run(history: History, options: RunOptions = {}): Run {
           world.servers.write(server, key.selector, { kind: incident.leaves, ttl: 3600 }, t, t);
         return;
       }
+      case 'drift': {
+        const signer = world.signers.get(`signer-${incident.signer}`);
+        if (signer === undefined || signer.loaded === null || snapshot.domain.firstActiveAt === null) return;
+        world.meddle(signer, foreignKey(signer.id), t);
+        const message = 'a key that was not given to it';
+        const hear = (at: number): void => {
+          if (signer.drifted) commit({ kind: 'drift-found', at: at + offset, signerId: signer.id, message }, at);
+        };
+        agenda.at(t + incident.heard, { kind: 'world', act: hear });
+        return;
+      }
       case 'signer-restart':
         restart(t, `signer-${incident.signer}`, incident.empty);
         return;
@@ -225,18 +242,34 @@ export function run(history: History, options: RunOptions = {}): Run {
   function restart(t: number, id: string, empty: boolean): void {
     const signer = world.signers.get(id);
     if (signer === undefined) return;
-    if (signer.loaded !== null && !signer.forsaken)
-      for (const keyIds of world.keyrings.get(signer.loaded)?.values() ?? [])
-        for (const key of keyIds) world.lastUse.set(key, t);
+    if (!signer.forsaken && !signer.drifted)
+      for (const keyIds of signer.ring?.values() ?? []) for (const key of keyIds) world.lastUse.set(key, t);
+    // What somebody put there by hand stands on its disk; a signer that lost all has lost that as well.
+    if (signer.drifted && !empty) return;
+    signer.drifted = false;
     signer.loaded = empty ? null : signer.kept;
+    signer.ring = signer.loaded === null ? null : world.ringOf(signer, signer.loaded);
     if (empty) commit({ kind: 'acknowledged', at: t + offset, signerId: id, generation: 0 }, t);
   }
 
   function command(t: number, what: Command): void {
-    for (const outcome of outcomesOf(what, t + offset, snapshot, policy, `old${history.seed}-${imported + 1}`)) {
-      if (outcome.kind === 'key-imported') takeOver(outcome.key.id, t);
+    const name = `old${history.seed}-${imported + 1}`;
+    for (const outcome of outcomesOf(what, t + offset, snapshot, policy, name, history.kinds)) {
+      if (outcome.kind === 'key-imported' && outcome.key.id === name) takeOver(name, t);
+      if (outcome.kind === 'key-copied') {
+        imported++;
+        if (outcome.known !== undefined) world.standLong(name);
+      }
       if (outcome.kind === 'signer-added' && !world.signers.has(outcome.signerId))
-        world.signers.set(outcome.signerId, { id: outcome.signerId, loaded: null, kept: null, forsaken: false });
+        world.signers.set(outcome.signerId, {
+          id: outcome.signerId,
+          abilities: outcome.abilities ?? null,
+          loaded: null,
+          ring: null,
+          drifted: false,
+          kept: null,
+          forsaken: false,
+        });
       const signer = 'signerId' in outcome ? world.signers.get(outcome.signerId) : undefined;
       commit(outcome, t);
       if (outcome.kind === 'signer-removed') world.signers.delete(outcome.signerId);
@@ -251,21 +284,20 @@ export function run(history: History, options: RunOptions = {}): Run {
     imported++;
     // Every third was never published, or its record is gone.
     const isPublished = imported % 3 !== 0;
-    for (let server = 0; isPublished && server < history.servers; server++)
-      world.servers.write(
-        server,
-        selector,
-        { kind: 'key', ttl: 3600, of: selector },
-        BEGIN - DAY * 400,
-        BEGIN - DAY * 400,
-      );
+    if (isPublished) world.standLong(selector);
     world.lastUse.set(selector, t);
   }
 
   function calmDown(t: number): void {
     offset = 0;
     effectsLeft = Number.POSITIVE_INFINITY;
-    if (snapshot.signers.length === 0) command(t, { kind: 'add-signer', signer: 0 });
+    const isSigned = (stream: string): boolean => snapshot.signers.some(({ streams }) => streams.includes(stream));
+    if (history.shadow !== true && !snapshot.streams.every(({ name }) => isSigned(name)))
+      command(t, { kind: 'add-signer', signer: 0 });
+    for (const signer of snapshot.signers) commit({ kind: 'drift-restored', at: t, signerId: signer.id }, t);
+    for (const signer of world.signers.values())
+      if (signer.drifted) commit({ kind: 'drift-found', at: t, signerId: signer.id, message: 'seen' }, t);
+    for (const signer of snapshot.signers) commit({ kind: 'drift-restored', at: t, signerId: signer.id }, t);
     for (const signer of snapshot.signers) commit({ kind: 'signer-brought-back', at: t, signerId: signer.id }, t);
     commit({ kind: 'resumed', at: t, stream: null }, t);
     for (const stream of snapshot.streams) commit({ kind: 'resumed', at: t, stream: stream.name }, t);

@@ -1,13 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { defaultPolicy } from '../policy.ts';
 import { allGuards, type Guards } from '../rules.ts';
-import { type History, type Incident, makeHistory, makeVandalHistory } from './history.ts';
+import { type History, type Incident, makeHistory, makeShadowHistory, makeVandalHistory } from './history.ts';
 import { run } from './run.ts';
 import { shrink } from './shrink.ts';
 
 it('domains recover from those who change records behind our back', () => {
   for (let seed = 1; seed <= 40; seed++) {
     expect({ seed, broke: run(makeVandalHistory(seed, 2)).broke }).toEqual({ seed, broke: null });
+  }
+});
+
+it('shadows hold keys ready, and leave the records that they handed over alone', () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    expect({ seed, broke: run(makeShadowHistory(seed, 1)).broke }).toEqual({ seed, broke: null });
   }
 });
 
@@ -43,7 +49,8 @@ function muted(history: History): History {
 function caughtAt(clause: keyof Guards, askRules: boolean): number | null {
   const guards = { ...allGuards, [clause]: false };
   for (let seed = 1; seed <= 300; seed++) {
-    const history = makeHistory(seed, 1, clause === 'acknowledgement' ? 0 : 4);
+    const history =
+      clause === 'handed' ? makeShadowHistory(seed, 1) : makeHistory(seed, 1, clause === 'acknowledgement' ? 0 : 4);
     const provoked = clause === 'acknowledgement' ? muted(history) : history;
     if (run(provoked, { guards, askRules }).broke !== null) return seed;
   }
@@ -56,7 +63,7 @@ describe('a program that neglects a clause of the rules is caught', () => {
   });
 
   // Where neglect is certain to harm mail sooner or later, the mail itself shows it, with no rule asked.
-  it.for(['negativeWait', 'successor', 'absence', 'overlap', 'creditCap'] as const)(
+  it.for(['negativeWait', 'successor', 'absence', 'overlap', 'creditCap', 'handed'] as const)(
     '%s, by its mail alone',
     (clause) => {
       expect(caughtAt(clause, false)).not.toBeNull();

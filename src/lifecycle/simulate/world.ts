@@ -2,7 +2,17 @@
  * The world around the program: its true time, name servers, publisher, receivers and signers, and the mail. What the program
  * believes is not known here; what is true is, and that is what the verdicts on mail are made of.
  */
-import type { KeyView, Outcome, ProofSummary, RecordKind, Snapshot, Step, Verdict } from '../types.ts';
+import type {
+  KeyAlgorithm,
+  KeyView,
+  Outcome,
+  ProofSummary,
+  RecordKind,
+  SignerAbilities,
+  Snapshot,
+  Step,
+  Verdict,
+} from '../types.ts';
 import type { History, Trouble } from './history.ts';
 import type { Random } from './random.ts';
 import { newResolver, type Resolver } from './resolver.ts';
@@ -11,11 +21,22 @@ import { newServers, type Servers } from './servers.ts';
 /** A signer as it really is. `loaded` is null while it has no keyring: it then defers mail of domains that must be signed. */
 export interface RealSigner {
   readonly id: string;
+  readonly abilities: SignerAbilities | null;
   loaded: number | null;
+  /** What it signs with: stream → ids of keys; null while it has no keyring. */
+  ring: ReadonlyMap<string, readonly string[]> | null;
+  /** Somebody put something else into it. */
+  drifted: boolean;
   /** The generation that it last acknowledged, and would come back with after a restart. */
   kept: number | null;
   /** An operator set it aside and it has not caught up since: its mail is at the operator's risk. */
   forsaken: boolean;
+}
+
+export interface KeyInRing {
+  readonly id: string;
+  readonly algorithm: KeyAlgorithm;
+  readonly entered: number;
 }
 
 export interface Message {
@@ -28,8 +49,8 @@ export interface World {
   readonly servers: Servers;
   readonly resolvers: readonly Resolver[];
   readonly signers: Map<string, RealSigner>;
-  /** Generation → stream → ids of the keys in that keyring. */
-  readonly keyrings: Map<number, ReadonlyMap<string, readonly string[]>>;
+  /** Generation → stream → the keys in that keyring. */
+  readonly keyrings: Map<number, ReadonlyMap<string, readonly KeyInRing[]>>;
   /** When a key was last used by any signer that counts (true time). */
   readonly lastUse: Map<string, number>;
   /** Keys whose records somebody touched behind our back: what becomes of their mail is not our doing. */
@@ -37,11 +58,20 @@ export interface World {
   readonly troubles: (Trouble & { readonly until: number })[];
   /** Does what the step says, as far as troubles let it; answers what the program hears, null where it hears nothing. */
   carryOut(step: Step, store: Snapshot, t: number, clock: number): Outcome | null;
-  load(signer: RealSigner, generation: number, t: number): void;
+  load(signer: RealSigner, generation: number, t: number, overwrite: boolean): void;
+  /** What a signer signs with that has loaded a generation. */
+  ringOf(signer: RealSigner, generation: number): ReadonlyMap<string, readonly string[]>;
+  /** Somebody puts a key of his own into the signer, whose record has been there for long. */
+  meddle(signer: RealSigner, key: string, t: number): void;
+  /** The record of a key that was there long before, on every server. */
+  standLong(selector: string): void;
   /** What is to happen in the world later: handed to the event loop. */
   readonly later: { at: number; act: (t: number) => void }[];
   violation: string | null;
 }
+
+/** Long before any history begins. */
+const BEFORE_ALL = Date.UTC(2024, 10, 1);
 
 export function newWorld(history: History, random: Random, snapshotNow: () => Snapshot): World {
   const servers = newServers(history.servers);
@@ -59,6 +89,9 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
     violation: null,
     carryOut,
     load,
+    ringOf,
+    meddle,
+    standLong,
   };
   return world;
 
@@ -153,7 +186,11 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
 
   /** Puts the record on every server in its own time, and judges whether that is too early for mail on its way. */
   function show(key: KeyView, shown: { kind: RecordKind; ttl: number }, t: number): void {
-    if (shown.kind !== 'key') judgeWithdrawal(key, t);
+    if (shown.kind !== 'key') {
+      if (snapshotNow().keys.some((k) => k.id === key.id && k.handedTo !== undefined))
+        world.violation ??= `the record of ${key.selector} was withdrawn, which belongs to another domain`;
+      judgeWithdrawal(key, t);
+    }
     // Somebody looks at the last moment, and remembers.
     if (key.slot === true)
       for (const resolver of world.resolvers) if (random.chance(0.5)) resolver.find(key.selector, t);
@@ -172,8 +209,9 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
 
   function judgeWithdrawal(old: KeyView, t: number): void {
     const key = snapshotNow().keys.find((k) => k.id === old.id) ?? old;
+    // What somebody put into a signer by hand signs at his risk.
     for (const signer of world.signers.values())
-      if (!signer.forsaken && signer.loaded !== null && holds(signer.loaded, key.id))
+      if (!signer.forsaken && !signer.drifted && isIn(signer.ring, key.id))
         world.violation ??= `the record of ${key.selector} was withdrawn while ${signer.id} signs with it`;
     const last = world.lastUse.get(key.id);
     if (last === undefined || key.compromisedAt !== null) return;
@@ -181,9 +219,44 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
       world.violation ??= `the record of ${key.selector} was withdrawn ${Math.round((t - last) / 3_600_000)} h after its last use`;
   }
 
-  function holds(generation: number, keyId: string): boolean {
-    for (const ids of world.keyrings.get(generation)?.values() ?? []) if (ids.includes(keyId)) return true;
+  function isIn(ring: RealSigner['ring'], keyId: string): boolean {
+    for (const ids of ring?.values() ?? []) if (ids.includes(keyId)) return true;
     return false;
+  }
+
+  function standLong(selector: string): void {
+    const at = BEFORE_ALL;
+    for (let server = 0; server < servers.count; server++)
+      servers.write(server, selector, { kind: 'key', ttl: 3600, of: selector }, at, at);
+  }
+
+  function meddle(signer: RealSigner, key: string, t: number): void {
+    standLong(key);
+    used(signer, t);
+    signer.ring = new Map([['default', [key]]]);
+    signer.drifted = true;
+  }
+
+  /** What it has signed with until now. */
+  function used(signer: RealSigner, t: number): void {
+    if (!signer.forsaken && !signer.drifted)
+      for (const ids of signer.ring?.values() ?? []) for (const id of ids) world.lastUse.set(id, t);
+  }
+
+  /** By the same choice as signers make: their streams and algorithms, and of these the keys that entered last. */
+  function ringOf(signer: RealSigner, generation: number): ReadonlyMap<string, readonly string[]> {
+    const streams = snapshotNow().signers.find(({ id }) => id === signer.id)?.streams ?? [];
+    const ring = new Map<string, readonly string[]>();
+    for (const [stream, keys] of world.keyrings.get(generation) ?? []) {
+      if (!streams.includes(stream)) continue;
+      const able = keys.filter(({ algorithm }) => signer.abilities?.algorithms.includes(algorithm) ?? true);
+      const chosen = able.toSorted((a, b) => b.entered - a.entered).slice(0, signer.abilities?.atMost ?? able.length);
+      ring.set(
+        stream,
+        chosen.map(({ id }) => id),
+      );
+    }
+    return ring;
   }
 
   function prove(step: Extract<Step, { kind: 'prove' }>, store: Snapshot, t: number, clock: number): Outcome | null {
@@ -219,12 +292,15 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
     const pending = (message: string): Outcome => ({ kind: 'not-acknowledged', at: clock, signerId, message });
     if (signer === undefined || numbered('signer-down', signerId, t)) return pending('it does not answer');
     const { generation } = store.domain;
+    const overwrite = store.signers.some(({ id, restoring }) => id === signerId && restoring === true);
+    if (signer.drifted && !overwrite)
+      return { kind: 'drift-found', at: clock, signerId, message: 'a key that was not given to it' };
     const slow = numbered('signer-slow', signerId, t);
     if (slow !== undefined && 'by' in slow && (signer.loaded ?? -1) < generation) {
-      world.later.push({ at: t + random.next() * slow.by, act: (at) => load(signer, generation, at) });
+      world.later.push({ at: t + random.next() * slow.by, act: (at) => load(signer, generation, at, overwrite) });
       return pending('not loaded yet');
     }
-    load(signer, generation, t);
+    load(signer, generation, t, overwrite);
     if (numbered('signer-mute', signerId, t)) return pending('no answer');
     signer.kept = signer.loaded;
     return { kind: 'acknowledged', at: clock, signerId, generation: signer.loaded ?? 0 };
@@ -239,21 +315,21 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
   }
 
   /** A signer takes a keyring that is newer than its own; from then on it signs with other keys. */
-  function load(signer: RealSigner, generation: number, t: number): void {
-    if (!world.signers.has(signer.id) || generation <= (signer.loaded ?? -1)) return;
-    const before =
-      signer.loaded === null
-        ? new Set<string>()
-        : new Set([...(world.keyrings.get(signer.loaded)?.values() ?? [])].flat());
-    if (!signer.forsaken) for (const id of before) world.lastUse.set(id, t);
-    signer.loaded = generation;
+  function load(signer: RealSigner, generation: number, t: number, overwrite: boolean): void {
+    if (!world.signers.has(signer.id)) return;
+    if (signer.drifted ? !overwrite : generation <= (signer.loaded ?? -1)) return;
+    const before = new Set([...(signer.ring?.values() ?? [])].flat());
+    used(signer, t);
+    signer.loaded = Math.max(generation, signer.loaded ?? 0);
+    signer.drifted = false;
+    signer.ring = ringOf(signer, signer.loaded);
     const store = snapshotNow();
     if (
       generation === store.domain.generation &&
       store.signers.some((s) => s.id === signer.id && s.setAsideAt === null)
     )
       signer.forsaken = false;
-    for (const id of [...(world.keyrings.get(generation)?.values() ?? [])].flat()) {
+    for (const id of [...signer.ring.values()].flat()) {
       const key = store.keys.find((k) => k.id === id);
       if (key === undefined || before.has(id) || signer.forsaken || key.compromisedAt !== null) continue;
       if (world.vandalised.has(id)) continue;
@@ -286,7 +362,7 @@ export function newWorld(history: History, random: Random, snapshotNow: () => Sn
     const failed = (message: string): Outcome => ({ kind: 'self-test-failed', at: clock, signerId, keyId, message });
     if (signer === undefined || signer.loaded === null || numbered('signer-down', signerId, t))
       return failed('no answer');
-    if (numbered('self-test-fails', signerId, t) || !holds(signer.loaded, keyId)) return failed('it did not sign');
+    if (numbered('self-test-fails', signerId, t) || !isIn(signer.ring, keyId)) return failed('it did not sign');
     return { kind: 'signature-seen', at: clock, signerId, keyId };
   }
 }
