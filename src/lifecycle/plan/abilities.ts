@@ -72,8 +72,8 @@ function sumFor(algorithms: readonly string[], specs: readonly KeySpec[]): numbe
 }
 
 /**
- * A key of the stream that is to stay, and that a signer which takes only so many has not signed with, for it signs with keys that are to
- * leave: entering again makes it the latest, so that the signer takes it up and can be seen to sign with it.
+ * A key of the stream that is to stay, and that a signer which takes only so many will sign with once others have left, but has never been
+ * seen to: it signs with keys that are to leave. Entering again makes it the latest, so that the signer takes it up now.
  */
 export function passedOver(
   snapshot: Snapshot,
@@ -84,9 +84,11 @@ export function passedOver(
   if (staying.length === 0 || leaving.length === 0) return null;
   for (const signer of signersOf(snapshot, stream)) {
     if ((signer.abilities?.atMost ?? null) === null) continue;
-    if (chosenBy(snapshot, signer, stream).some(({ id }) => staying.includes(id))) continue;
-    const [next] = chosenBy(snapshot, signer, stream, leaving);
-    if (next !== undefined && staying.includes(next.id) && next.signaturesSeen[signer.id] === undefined) return next.id;
+    const now = chosenBy(snapshot, signer, stream);
+    const missed = chosenBy(snapshot, signer, stream, leaving).find(
+      (key) => staying.includes(key.id) && key.signaturesSeen[signer.id] === undefined && !now.includes(key),
+    );
+    if (missed !== undefined) return missed.id;
   }
   return null;
 }
