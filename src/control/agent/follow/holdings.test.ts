@@ -38,6 +38,7 @@ function fakeSigners() {
     delivery: (record: FeedKeyring): LocalDelivery => ({ kind: 'acknowledged', generation: record.generation }),
     inspection: { kind: 'as-delivered' } as LocalInspection,
     test: null as string | null,
+    forgetting: async (): Promise<void> => undefined,
     opened: [] as string[],
     given,
     forgotten,
@@ -55,6 +56,7 @@ function fakeSigners() {
     },
     async forget(name) {
       forgotten.push(name);
+      await fake.forgetting();
     },
     test: async () => fake.test,
     inspect: async () => fake.inspection,
@@ -217,6 +219,22 @@ describe('what an agent has of its domains', () => {
     ]);
     await holdings.apply([item(1, { domain: 'other.test' })]);
     expect(await reports()).toEqual([{ kind: 'acknowledged', domain: 'other.test', born: 5, generation: 1 }]);
+    // What its signers kept by themselves went on signing: it is replaced, never taken away first.
+    expect(fake.forgotten).toEqual([]);
+  });
+
+  test('is forgotten and answered for where the word comes a second time while the first is carried out', async () => {
+    const { fake, holdings, reports } = await start([item(7)]);
+    await reports();
+    const first = Promise.withResolvers<void>();
+    fake.forgetting = () => first.promise;
+    await holdings.apply([{ kind: 'forget', domain, generation: null }]);
+    await sleep(20);
+    expect(fake.forgotten).toEqual([domain]);
+    fake.forgetting = async () => undefined;
+    await holdings.apply([{ kind: 'forget', domain, generation: 8 }]);
+    first.resolve();
+    expect(await reports()).toEqual([{ kind: 'acknowledged', domain, born: null, generation: 8 }]);
   });
 
   test('is not taken from a cache that was never whole', async () => {

@@ -13,6 +13,13 @@ import { createWorkQueue } from './work-queue.ts';
 /** The place in the journal is not kept: each start compares everything. */
 const cacheState: CacheState = { position: null, admitted: null };
 
+/** Since when the domain is there: not known. */
+const unknownLife = 0;
+
+function isKnownLife({ born }: FeedKeyring): boolean {
+  return born !== unknownLife;
+}
+
 interface Held {
   readonly record: FeedKeyring;
   /** Of what is kept, to tell a repetition. */
@@ -79,7 +86,8 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
       if (forgetting.get(domain) === forget && !held.has(domain)) {
         if (forget !== null) outbox.put({ kind: 'acknowledged', domain, born: null, generation: forget });
       }
-      forgetting.delete(domain);
+      // Asked for once more meanwhile, with a generation to answer: that is a turn of its own.
+      if (forgetting.get(domain) === forget) forgetting.delete(domain);
     }
     const its = held.get(domain);
     if (its === undefined) return null;
@@ -187,7 +195,7 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
       const record = toRecord(item);
       const digest = digestOf(record);
       // Another life of the domain: what its signers have of the former one is more, and says nothing.
-      const isReborn = its !== undefined && its.record.born < record.born;
+      const isReborn = its !== undefined && isKnownLife(its.record) && its.record.born < record.born;
       if (its !== undefined && isOlder(record, its.record)) {
         // The control plane was put back from a backup: it hears what is here, and goes on from there.
         then.push(() => {
@@ -330,7 +338,7 @@ function fromCache({ sealed: _, ...record }: FeedKeyring): Held {
   return { record, digest: digestOf(record), acknowledged: generation, ...nothing };
 }
 
-/** A domain whose keys are not known: its mail must be signed, and cannot be. */
+/** A domain whose keys are not known: its mail must be signed, and cannot be from here. What its signers keep by themselves may sign it. */
 function nothingOf(domain: string): FeedKeyring {
-  return { kind: 'keyring', domain, born: 0, generation: 0, mustSign: true, streams: { default: [] } };
+  return { kind: 'keyring', domain, born: unknownLife, generation: 0, mustSign: true, streams: { default: [] } };
 }
