@@ -3,6 +3,7 @@ import { generateKeyPair } from '../dkim/key-pair.ts';
 import { systemClock } from '../lifecycle/clock.ts';
 import { connectMilter } from '../signers/milter/client.ts';
 import { testMessage } from '../signers/milter/signer.ts';
+import type { Signer } from '../signers/signer.ts';
 import { openMemoryStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
 import { bindToAll } from './bindings.ts';
@@ -155,5 +156,39 @@ describe('a milter that follows the keyrings of other processes', () => {
     await follow();
     const signers = (await store.snapshot('stays.test'))?.snapshot.signers;
     expect(signers?.find(({ id }) => id === 'milter')?.acknowledgedGeneration).toBe(8);
+  });
+
+  test('goes on with the others where a domain that is gone cannot be forgotten, and forgets it in the end', async () => {
+    let cannot = true;
+    const forgotten: string[] = [];
+    const signer: Signer = {
+      ...role.signer,
+      async forget(domain) {
+        if (cannot) throw new Error('the program does not answer');
+        forgotten.push(domain);
+      },
+    };
+    const follow = followKeyrings(signer, {
+      store,
+      clock: systemClock,
+      log: silentLog,
+      binding: bindToAll('milter'),
+    });
+    await follow();
+    const gone = { actor: 'test', source: 'cli', domain: 'gone.test', kind: 'domain-removed', details: {}, at: 1 };
+    await store.journal.append([gone]);
+    await change(store, 'stays.test', 'active', null);
+    await follow();
+    expect((await store.snapshot('stays.test'))?.snapshot.signers[0]?.acknowledgedGeneration).toBe(2);
+    cannot = false;
+    await expect
+      .poll(
+        async () => {
+          await follow();
+          return forgotten;
+        },
+        { timeout: 10_000 },
+      )
+      .toEqual(['gone.test']);
   });
 });

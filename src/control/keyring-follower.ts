@@ -56,9 +56,9 @@ export function followKeyrings(
       const at = clock.now() + patience;
       for (const domain of named((kind) => telling.has(kind)))
         if (!open.has(domain)) open.set(domain, { at, failures: 0 });
-      for (const domain of named((kind) => kind === 'domain-removed')) {
-        if ((await store.snapshot(domain)) === null) await signer.forget(domain);
-      }
+      // At once: nobody else does it first for a domain that is gone.
+      for (const domain of named((kind) => kind === 'domain-removed'))
+        open.set(domain, { at: clock.now(), failures: 0 });
       read = items.at(-1)?.seq ?? read;
       if (items.length < pageSize) break;
     }
@@ -102,11 +102,12 @@ export function followKeyrings(
   }
 
   /**
-   * The keyring is taken even where the domain does not count on this signer yet: it must not sign by an old one until it does.
+   * A domain that is gone is forgotten. The keyring is taken even where the domain does not count on this signer yet: it must not sign by an old one until it does.
    * What went wrong, or null.
    */
   async function catchUp(domain: string): Promise<string | null> {
     const stored = await store.snapshot(domain);
+    if (stored === null) await signer.forget(domain);
     if (stored === null || isSettled(stored.snapshot)) return null;
     const joined = signerOutcomes(stored.snapshot, [binding], clock.now());
     const { snapshot } = fold(stored.snapshot, joined, operator.actor);
