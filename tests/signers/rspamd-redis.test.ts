@@ -155,6 +155,28 @@ describe.skipIf(!needed)('rspamd with keys in Redis', () => {
     });
   });
 
+  test.each([
+    ['many keys', { selectors: ['r1', 'r2'] }],
+    ['one key', { keyPrefix: 'KEYS', selectorPrefix: 'SELECTORS' }],
+  ])('what left by another instance is not put back by this one when Redis is flushed (%s)', async (_, layout) => {
+    const [leaving, staying] = [await make(layout), await make({ ...layout, watchEvery: '10m' })];
+    await leaving.deliver(keyring('stays.example', 1, [r2]));
+    await leaving.deliver(keyring(domain, 1, [r1]));
+    await staying.deliver(keyring(domain, 1, [r1]));
+    // The other instance has it forgotten; this one hears of it when it looks at what stands there.
+    await staying.forget(domain);
+    const left = { ...keyring(domain, 2, []), mustSign: false, others: [other(r1, 'retiring')] };
+    expect(await leaving.inspect?.(left)).toEqual({ kind: 'as-delivered' });
+    await waitFor(async () => (await redis.client.hget('KEYTURN_DKIM', '*')) !== null, { what: 'the mark' });
+    await redis.flush();
+    const back = async () => {
+      const marks = await redis.client.hkeys('KEYTURN_DKIM');
+      return marks.toSorted();
+    };
+    await waitFor(async () => (await back()).length >= 2, { what: 'the keys to be back' });
+    expect(await back()).toEqual(['*', 'stays.example']);
+  });
+
   describe('one key per domain, named by a hash of selectors', () => {
     let rspamd: RspamdServer;
     const prefix = { keyPrefix: 'KEYS', selectorPrefix: 'SELECTORS' };

@@ -235,7 +235,11 @@ export function createManyKeysSigner(
   }
 
   async function inspect(keyring: Keyring): Promise<Inspection> {
-    if ((keyring.streams[stream] ?? []).length === 0) return { kind: 'as-delivered' };
+    if ((keyring.streams[stream] ?? []).length === 0) {
+      // It left by another instance: nothing of it is put back when Redis loses everything.
+      if (!keyring.mustSign) delivered.delete(keyring.domain);
+      return { kind: 'as-delivered' };
+    }
     try {
       const mark = await markOf(keyring.domain);
       const found = compare(keyring, await standing(keyring, mark));
