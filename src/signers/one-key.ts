@@ -48,7 +48,8 @@ function* candidates({ streams, held = {} }: Keyring, name: string) {
 
 /**
  * What was put in place last is ours, and so is a key that signs or has just left: a crash may have come between the copying and the
- * note of it. Anything else was put there by somebody, even an old key of ours.
+ * note of it. A withdrawn key of ours stands there by a backup that was put back, or by mistake: see {@link isWithdrawn}. Anything else
+ * was put there by somebody.
  */
 export function isOurs(
   present: { readonly selector: string; readonly publicKey: string },
@@ -57,6 +58,7 @@ export function isOurs(
 ): boolean {
   const { selector, publicKey } = present;
   if (before.selector === selector && before.publicKey === publicKey) return true;
+  if (isWithdrawn(present, { others })) return true;
   const signs = [
     ...Object.values(streams)
       .flat()
@@ -65,4 +67,15 @@ export function isOurs(
     ...others.filter(({ state }) => state === 'retiring'),
   ];
   return signs.some((key) => key.selector === selector && key.publicKey === publicKey);
+}
+
+/** A key of ours whose record is withdrawn: receivers find nothing to verify by, so that nobody can want it to sign. */
+export function isWithdrawn(
+  present: { readonly selector: string; readonly publicKey: string },
+  { others = [] }: Pick<Keyring, 'others'>,
+): boolean {
+  return others.some(
+    ({ state, selector, publicKey }) =>
+      (state === 'revoked' || state === 'removed') && selector === present.selector && publicKey === present.publicKey,
+  );
 }

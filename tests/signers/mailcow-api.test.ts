@@ -305,6 +305,23 @@ describe.skipIf(!need('redis-server', 'redis-server'))('mailcow-api', () => {
       expect((await made.inspect?.(keyring))?.kind).toBe('unknown');
     });
 
+    test('a withdrawn key of ours that a backup brought back goes without asking; one that retires is a change', async () => {
+      await put(`dkim-1.${domainName}`, 's1', 'ours');
+      const withdrawn = await put(domainName, 's0', 'foreign');
+      const made = await make(clock);
+      const with_ = (state: 'revoked' | 'retiring'): Keyring => ({
+        ...keyring,
+        others: [{ selector: 's0', publicKey: withdrawn, state }],
+      });
+      expect((await made.inspect?.(with_('retiring')))?.kind).toBe('changed');
+      expect(await made.inspect?.(with_('revoked'))).toMatchObject({
+        kind: 'lost',
+        message: expect.stringContaining('s0'),
+      });
+      expect(await made.deliver(with_('revoked'))).toEqual({ kind: 'acknowledged', generation: 3 });
+      expect((await signing()).publicKey).toBe(publicKey());
+    });
+
     test('a private half that is not the public one is not acknowledged where mailcow shows it', async () => {
       await put(domainName, 's1', 'ours');
       const other = await generateKeyPair({ algorithm: 'rsa', bits: 2048 });

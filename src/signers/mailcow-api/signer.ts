@@ -5,7 +5,7 @@
 import { publicKeyFromData } from '../../dkim/key-pair.ts';
 import type { Keyring, OtherKey } from '../keyring.ts';
 import type { SignerDependencies } from '../kind.ts';
-import { isOurs, type Wanted, wantedKey } from '../one-key.ts';
+import { isOurs, isWithdrawn, type Wanted, wantedKey } from '../one-key.ts';
 import type { RspamdProbe } from '../rspamd-test.ts';
 import type { Delivery, FoundKey, Inspection, MadeKey, SelfTest, Signer } from '../signer.ts';
 import { createTurns } from '../turns.ts';
@@ -171,6 +171,11 @@ export function createMailcowSigner(
       present = await client.key(domain);
       if (present === null)
         return { kind: 'lost', message: `mailcow has no key for ${domain} any more: its mail goes unsigned.` };
+      if (!isSame(present, wanted) && isWithdrawn(present, keyring))
+        return {
+          kind: 'lost',
+          message: `mailcow signs ${domain} with ${present.selector} again, whose record is withdrawn: was a backup put back?`,
+        };
       if (!isSame(present, wanted)) return { kind: 'changed', message: foreignKey(domain, present) };
     } catch (error) {
       return { kind: 'unknown', message: textOf(error) };
