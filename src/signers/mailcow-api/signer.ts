@@ -171,7 +171,7 @@ export function createMailcowSigner(
       present = await client.key(domain);
       if (present === null)
         return { kind: 'lost', message: `mailcow has no key for ${domain} any more: its mail goes unsigned.` };
-      if (!isSame(present, wanted) && isWithdrawn(present, keyring))
+      if (isWithdrawn(present, keyring))
         return {
           kind: 'lost',
           message: `mailcow signs ${domain} with ${present.selector} again, whose record is withdrawn: was a backup put back?`,
