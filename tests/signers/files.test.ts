@@ -234,6 +234,27 @@ describe('files for any program', () => {
     expect(readFileSync(table.path, 'utf8')).toBe('a.test/default = s2\na.test/news = s3\n');
   });
 
+  test('neither a reload command nor a test command finds a secret in its environment', async () => {
+    using dir = tempDir('files-environment');
+    const dump = (name: string) => ['/bin/sh', '-c', `env > ${dir.join(name)}; cat > /dev/null`];
+    process.env.KEYTURN_KEK = 'a-secret-of-ours';
+    try {
+      const signer = await make(dir, {
+        reload: { command: dump('reload.env') },
+        test: { command: dump('test.env'), timeout: '500ms' },
+      });
+      await signer.deliver(keyringOf('a.test', 1, [await makeKey('s1')]));
+      await signer.close?.();
+    } finally {
+      delete process.env.KEYTURN_KEK;
+    }
+    for (const name of ['reload.env', 'test.env']) {
+      const environment = readFileSync(dir.join(name), 'utf8');
+      expect(environment).toContain('PATH=');
+      expect(environment).not.toContain('a-secret-of-ours');
+    }
+  });
+
   test('a reload command that fails is a failure; a test command is asked what it signs', async () => {
     using dir = tempDir('files-reload');
     const s1 = await makeKey('s1');

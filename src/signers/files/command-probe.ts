@@ -1,5 +1,6 @@
 /** Test messages through a program that reads a message and writes it signed. */
 import { spawn } from 'node:child_process';
+import { programEnvironment } from '../program-env.ts';
 import { type Probe, type Probed, probeMessage, readProbed } from './probe.ts';
 import type { Template } from './template.ts';
 
@@ -19,7 +20,8 @@ function filter(file: string, args: readonly string[], input: Buffer, timeout: n
   return new Promise((resolve) => {
     const failed = (why: string): void =>
       resolve({ kind: 'failed', message: `The test command "${[file, ...args].join(' ')}" ${why}.` });
-    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], timeout, killSignal: 'SIGKILL' });
+    const env = programEnvironment();
+    const child = spawn(file, args, { env, stdio: ['pipe', 'pipe', 'pipe'], timeout, killSignal: 'SIGKILL' });
     const output: Buffer[] = [];
     let size = 0;
     let errors = '';

@@ -1,6 +1,7 @@
 /** Has a program read its tables again: by a command, or by a signal to the process that a pid file names. */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { programEnvironment } from '../program-env.ts';
 
 export type Reload =
   | { readonly kind: 'command'; readonly command: readonly string[]; readonly timeout: number }
@@ -22,7 +23,8 @@ function runCommand({
   timeout,
 }: Extract<Reload, { kind: 'command' }>): Promise<string | null> {
   return new Promise((resolve) => {
-    execFile(file, args, { timeout, killSignal: 'SIGKILL', maxBuffer: 65_536 }, (error, stdout, stderr) => {
+    const env = programEnvironment();
+    execFile(file, args, { env, timeout, killSignal: 'SIGKILL', maxBuffer: 65_536 }, (error, stdout, stderr) => {
       if (error === null) return resolve(null);
       const said = `${stderr}${stdout}`.trim().slice(-300);
       const how = error.killed === true ? `took longer than ${timeout} ms` : error.message.split('\n')[0];
