@@ -25,6 +25,9 @@ export interface FollowerState {
   /** The keys that entered with this loading. */
   load(domain: string, next: LoadedDomain): readonly LoadedKey[];
   trouble(domain: string, message: string): void;
+  /** A start could go by what was there before: no more than `before` is acknowledged until {@link kept}. */
+  notKept(domain: string, before: number, message: string): void;
+  kept(domain: string): void;
   tested(domain: string, key: LoadedKey, test: FeedTest): void;
   saw(domain: string, selector: string, at: number): void;
   /** To be told of: again, where it was told before. */
@@ -41,6 +44,8 @@ interface Seen {
   readonly tests: Map<string, FeedTest>;
   readonly seen: Map<string, { at: number; told: number }>;
   trouble: string | null;
+  /** What may be acknowledged; null for what is loaded. */
+  acknowledgeable: number | null;
   /** Grows with every change: what is told while it changes is told again. */
   version: number;
 }
@@ -52,7 +57,13 @@ export function createFollowerState(): FollowerState {
   const told = new WeakMap<FeedReport, number>();
 
   const of = (domain: string): Seen => {
-    const known = seen.get(domain) ?? { tests: new Map(), seen: new Map(), trouble: null, version: 0 };
+    const known = seen.get(domain) ?? {
+      tests: new Map(),
+      seen: new Map(),
+      trouble: null,
+      acknowledgeable: null,
+      version: 0,
+    };
     seen.set(domain, known);
     return known;
   };
@@ -86,6 +97,16 @@ export function createFollowerState(): FollowerState {
       of(domain).trouble = message;
       mark(domain);
     },
+    notKept(domain, before, message) {
+      const known = of(domain);
+      known.acknowledgeable ??= before;
+      known.trouble = message;
+      mark(domain);
+    },
+    kept(domain) {
+      Object.assign(of(domain), { acknowledgeable: null, trouble: null });
+      mark(domain);
+    },
     tested(domain, { selector }, test) {
       of(domain).tests.set(selector, test);
       mark(domain);
@@ -113,7 +134,7 @@ export function createFollowerState(): FollowerState {
         const report: FeedReport = {
           domain,
           born: has?.born ?? 0,
-          acknowledged: has?.generation ?? 0,
+          acknowledged: known.acknowledgeable ?? has?.generation ?? 0,
           trouble: known.trouble,
           tests: Object.fromEntries(known.tests),
           seen: Object.fromEntries([...known.seen].map(([selector, { at }]) => [selector, at])),

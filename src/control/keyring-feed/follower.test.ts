@@ -118,6 +118,17 @@ describe('a follower', () => {
     worse.changes.push(keyring(2));
     await waitFor(() => worse.reports.some(({ trouble }) => trouble !== null), { what: 'the trouble to be told' });
     expect(worse.acts).toContain('sign one.test 2');
+    // Nor what comes after it: the old state lies there still, and a start without Redis would go by it.
+    worse.changes.push(keyring(3), keyring(1, 'two.test'));
+    await waitFor(() => worse.reports.some(({ domain }) => domain === 'two.test'), { what: 'the next to be told' });
+    const told = (domain: string) => worse.reports.filter((each) => each.domain === domain);
+    expect(new Set(told('one.test').map(({ acknowledged }) => acknowledged))).toEqual(new Set([1]));
+    expect(new Set(told('two.test').map(({ acknowledged }) => acknowledged))).toEqual(new Set([0]));
+    // As soon as it can be taken away, everything that waited for it is acknowledged.
+    worse.faults.discard = false;
+    worse.changes.push(keyring(1, 'three.test'));
+    await waitFor(() => worse.acts.includes('report one.test 3 fine'), { what: 'the acknowledgement' });
+    await waitFor(() => worse.acts.includes('report two.test 1 fine'), { what: 'the acknowledgement' });
     await worse.follower.stop();
   });
 

@@ -54,6 +54,12 @@ const startWait = 100;
 const keepAgainAfter = 60_000;
 const reportsAtOnce = 500;
 
+/** A record that was taken over, and the generation that was loaded before it. */
+interface Taken {
+  readonly record: FeedRecord;
+  readonly before: number;
+}
+
 export function createFollower(options: FollowerOptions): Follower {
   const { feed, cache, target, registration, clock, log, beat = 5000 } = options;
   const state = createFollowerState();
@@ -63,6 +69,10 @@ export function createFollower(options: FollowerOptions): Follower {
   let admitted: Registration | null = null;
   /** There is a whole cache on disk, to which changes are added. */
   let isCached = false;
+  /** What lies on disk is older than what is loaded, and could not be taken away. */
+  let isStale = false;
+  /** Domains whose keyrings came while that was so. */
+  const unkept = new Set<string>();
   /** When keeping everything on disk is tried again, after it failed. */
   let keepAgainAt: number | null = null;
   let isNameOurs = false;
@@ -72,10 +82,10 @@ export function createFollower(options: FollowerOptions): Follower {
 
   /** Takes records over. What is new among them is answered: it belongs on disk, and is acknowledged after that. */
   function apply(records: readonly (FeedRecord | FeedDamage)[]): {
-    taken: FeedRecord[];
+    taken: Taken[];
     fresh: Map<string, LoadedKey[]>;
   } {
-    const taken: FeedRecord[] = [];
+    const taken: Taken[] = [];
     const fresh = new Map<string, LoadedKey[]>();
     for (const record of records) {
       const { domain } = record;
@@ -102,7 +112,7 @@ export function createFollower(options: FollowerOptions): Follower {
       else target.remove(domain);
       const entered = state.load(domain, next);
       if (isOurs && entered.length > 0) fresh.set(domain, [...entered]);
-      taken.push(record);
+      taken.push({ record, before: known?.born === next.born ? known.generation : 0 });
     }
     return { taken, fresh };
   }
@@ -110,18 +120,43 @@ export function createFollower(options: FollowerOptions): Follower {
   const cacheState = (): CacheState => ({ position, admitted });
 
   /** Puts on disk what came, and tells of it. Where the disk fails, no start may go by what is on it. */
-  async function keep(records: readonly FeedRecord[]): Promise<void> {
+  async function keep(taken: readonly Taken[]): Promise<void> {
+    const records = taken.map(({ record }) => record);
     if (isCached && (await onDisk(async () => cache.append(records, cacheState()).then(() => true))) === null) {
       isCached = false;
-      try {
-        await cache.discard();
-      } catch (error) {
-        const message = `What changed cannot be kept on disk, nor can what is there be taken away: ${errorText(error)}`;
-        for (const { domain } of records) state.trouble(domain, message);
-        return;
+      isStale = true;
+    }
+    await tellOf(taken);
+  }
+
+  /** What came is acknowledged, unless a start could still go by what was there before. */
+  async function tellOf(taken: readonly Taken[]): Promise<void> {
+    const message = isStale ? await takeAway() : null;
+    for (const { record, before } of taken) {
+      if (message === null) state.mark(record.domain);
+      else {
+        state.notKept(record.domain, before, message);
+        unkept.add(record.domain);
       }
     }
-    for (const { domain } of records) state.mark(domain);
+  }
+
+  /** Takes away what is old on disk; what is wrong, or null. */
+  async function takeAway(): Promise<string | null> {
+    try {
+      await cache.discard();
+    } catch (error) {
+      keepAgainAt ??= clock.now() + keepAgainAfter;
+      return `What changed cannot be kept on disk, nor can what is there be taken away: ${errorText(error)}`;
+    }
+    nothingIsStale();
+    return null;
+  }
+
+  function nothingIsStale(): void {
+    isStale = false;
+    for (const domain of unkept) state.kept(domain);
+    unkept.clear();
   }
 
   async function test(domain: string, keys: readonly LoadedKey[]): Promise<void> {
@@ -152,7 +187,7 @@ export function createFollower(options: FollowerOptions): Follower {
   async function loadAll(signal: AbortSignal): Promise<void> {
     let writer = isCached ? null : await onDisk(() => cache.begin());
     const isFirst = state.loaded.size === 0;
-    const changed: FeedRecord[] = [];
+    const changed: Taken[] = [];
     const toTest = new Map<string, LoadedKey[]>();
     try {
       position = await feed.load(async (records) => {
@@ -177,7 +212,8 @@ export function createFollower(options: FollowerOptions): Follower {
     if (begun === null) await keep(changed);
     else {
       isCached = (await onDisk(async () => begun.finish(cacheState()).then(() => true))) !== null;
-      for (const { domain } of changed) state.mark(domain);
+      if (isCached) nothingIsStale();
+      await tellOf(changed);
     }
     for (const [domain, keys] of toTest) await test(domain, keys);
   }
@@ -308,6 +344,7 @@ export function createFollower(options: FollowerOptions): Follower {
             error: errorText(error),
             advice: 'they are read from Redis again',
           });
+          isStale = true;
           return null;
         });
       isCached = cached !== null;
