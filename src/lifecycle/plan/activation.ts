@@ -5,7 +5,7 @@ import { mayEnterFrom } from '../transitions.ts';
 import type { KeyView } from '../types.ts';
 import { passedOver } from './abilities.ts';
 import { type Look, standingSince } from './look.ts';
-import { type Judged, matches, type Need, returning } from './stream.ts';
+import { isUnfinished, type Judged, matches, type Need, returning } from './stream.ts';
 
 export function planActivation(look: Look, judged: Judged): void {
   enterImported(look, judged);
@@ -49,7 +49,13 @@ export function isPermitted(look: Look, judged: Judged, need: Need): boolean {
     case 'first':
       return !judged.paused && judged.frozen === null;
     case 'planned':
-      return !judged.paused && judged.frozen === null && judged.stream.heldSince === null && !awaitsApproval(judged);
+      return (
+        !judged.paused &&
+        judged.frozen === null &&
+        judged.stream.heldSince === null &&
+        !awaitsApproval(judged) &&
+        !isUnfinished(judged, need.spec)
+      );
   }
 }
 

@@ -7,7 +7,7 @@ import { abilityConditions } from './abilities.ts';
 import { awaitsApproval, isPermitted } from './activation.ts';
 import type { Look } from './look.ts';
 import { desiredRecord } from './records.ts';
-import { dueAt, type Judged } from './stream.ts';
+import { dueAt, isUnfinished, type Judged } from './stream.ts';
 
 /** The conditions of one stream and its keys. */
 export function planConditions(look: Look, judged: Judged): void {
@@ -63,6 +63,13 @@ function reportNeeds(look: Look, judged: Judged, subject: Subject): void {
       reason: 'approval-awaited',
       severity: 'info',
       message: `A rotation is due (${kinds}) and waits for approval: new keys would enter, and the old ones leave once every signer uses the new.`,
+    });
+  if (planned.some((need) => isUnfinished(judged, need.spec)))
+    look.report({
+      subject,
+      reason: 'rotation-unfinished',
+      severity: 'warning',
+      message: `The next rotation (${kinds}) waits: keys of the one before have not left, for not every signer of stream ${stream.name} is known to sign with their successors. Look after the signers that "keyturn domain show" lists as behind.`,
     });
   if (judged.frozen !== null && needs.some((need) => need.cause === 'planned' || need.cause === 'first'))
     look.report({

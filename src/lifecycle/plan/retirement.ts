@@ -5,7 +5,7 @@ import { checkLeaving, faultOfWithdrawal, isHealthy } from '../rules.ts';
 import type { KeyView } from '../types.ts';
 import { quick } from '../waits.ts';
 import { type Look, standingSince } from './look.ts';
-import { type Due, type Judged, matches, returning } from './stream.ts';
+import { type Due, inOrderOfEntry, type Judged, matches, returning } from './stream.ts';
 
 export function planRetirement(look: Look, judged: Judged): void {
   planLeaving(look, judged);
@@ -57,7 +57,28 @@ function mayGo(look: Look, judged: Judged, key: KeyView, due: Due): boolean {
   if (due === 'rejected') return !returning(judged).some((back) => back.algorithm === key.algorithm);
   if (due === 'broken') return !judged.paused && isReplaced(look, judged, key) && isBrokenForGood(look, judged, key);
   if (blocked || judged.stream.heldSince !== null) return false;
-  return isReplaced(look, judged, key);
+  return isReplaced(look, judged, key) || isSuperseded(look, judged, key);
+}
+
+/**
+ * A rotation took so long (a signer was away) that its successors are due by now as well: they stand in for the older keys all the same.
+ * Without this nothing could leave until still newer keys had come, for which there may be no selector.
+ */
+function isSuperseded(look: Look, judged: Judged, key: KeyView): boolean {
+  const own = judged.specs.filter((spec) => spec.algorithm === key.algorithm && spec.count > 0);
+  const latestFirst = inOrderOfEntry(judged.active);
+  const place = latestFirst.indexOf(key);
+  const older = latestFirst.slice(place).map(({ id }) => id);
+  return (
+    own.length > 0 &&
+    own.every((spec) => {
+      const later = latestFirst.slice(0, place).filter((each) => matches(each, spec) && !isSpoiled(each));
+      if (later.length < spec.count) return false;
+      const healthy = later.filter((each) => isHealthy(look.snapshot, each, look.policy, look.now, look.guards, older));
+      if (healthy.length < spec.count) for (const each of later) wantFresh(look, judged, each, older);
+      return healthy.length >= spec.count;
+    })
+  );
 }
 
 /**
@@ -89,9 +110,9 @@ function askForFreshProofs(look: Look, judged: Judged, leaver: KeyView): void {
 }
 
 /** Signers first, proof last: a proof taken before they are done would be stale when it is needed. */
-function wantFresh(look: Look, judged: Judged, key: KeyView): void {
+function wantFresh(look: Look, judged: Judged, key: KeyView, leaving: readonly string[] = dueIds(judged)): void {
   const loaded = !look.guards.acknowledgement || isAcknowledged(look.snapshot, key);
-  const others = dueIds(judged).filter((id) => id !== key.id);
+  const others = leaving.filter((id) => id !== key.id);
   const settled = loaded && hasSigned(look.snapshot, key, others);
   if (settled && isSeen(key) && !isFreshlySeen(key, judged.policy, look.now)) look.wantProof.add(key.id);
 }

@@ -58,6 +58,22 @@ export function matches(key: KeyView, spec: KeySpec): boolean {
   return key.algorithm === spec.algorithm && (key.bits === spec.bits || key.wanted !== undefined);
 }
 
+/** Those that entered last first, and of those that entered together in the order of the keyring: signers that take only so many choose so. */
+export function inOrderOfEntry(keys: readonly KeyView[]): readonly KeyView[] {
+  return keys.toSorted((a, b) => (b.enteredGeneration ?? 0) - (a.enteredGeneration ?? 0));
+}
+
+/**
+ * More keys of the kind are due than it has: the rotation before is not over, for a signer has not taken it up. The next one waits, or a
+ * signer that is away for years would have every message bear dozens of signatures.
+ */
+export function isUnfinished({ active, due }: Pick<Judged, 'active' | 'due'>, spec: KeySpec): boolean {
+  const waiting = active.filter(
+    (key) => matches(key, spec) && (due.get(key.id) === 'age' || due.get(key.id) === 'requested'),
+  );
+  return waiting.length > spec.count;
+}
+
 /** Proof says that the record is not what it must be (and not merely that nobody answered). */
 export function isBroken(key: KeyView): boolean {
   if (key.proof === null || key.proof.expected !== 'key') return false;
