@@ -54,6 +54,26 @@ describe('an emergency', () => {
   });
 });
 
+describe('a signer that is away for two years', () => {
+  it('holds up one rotation, not pile up a key for each: then the older keys go for later ones, due as those are', () => {
+    const life = settledLife({ keys: rsa, jitter: 0 });
+    const old = firstActive(life);
+    life.answer = (step, at) =>
+      step.kind === 'deliver' ? [{ kind: 'not-acknowledged', at, signerId: 'mta', message: 'away' }] : undefined;
+    for (let quarter = 0; quarter < 8; quarter++) life.live(91 * DAY);
+    const piled = life.keys('active');
+    expect(piled).toHaveLength(2);
+    expect(piled.map(({ id }) => id)).toContain(old.id);
+    expect(life.reasons()).toContain('rotation-unfinished');
+    life.answer = () => undefined;
+    life.until(rotated(old), DAY);
+    life.until((snapshot) => snapshot.keys.every(({ id, state }) => id !== piled[1]?.id || state === 'retiring'), DAY);
+    expect(life.keys('active')).toHaveLength(1);
+    expect(life.reasons()).not.toContain('rotation-unfinished');
+    expect(life.violations).toEqual([]);
+  });
+});
+
 describe('a rollback', () => {
   it('brings back the key that left, rejects the new one, and holds the stream until it is resumed', () => {
     const life = settledLife({ keys: rsa });
