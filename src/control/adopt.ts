@@ -92,7 +92,16 @@ type Read =
       readonly secret: NewSecret;
     };
 
+/** What stands at a signer was written by anybody: a selector goes on into names of records, files and tables. */
+const usableSelector = /^(?!.*\.\.)[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,200}[A-Za-z0-9_])?$/;
+
 function readFound({ selector, privateKey }: FoundKey, stream: string): Read {
+  if (!usableSelector.test(selector))
+    return {
+      kind: 'bad',
+      selector: JSON.stringify(selector.slice(0, 80)),
+      message: 'its selector is none: letters, digits, dots, hyphens and underscores are what it may have',
+    };
   if (privateKey === null) return { kind: 'hidden', selector };
   const imported = importPrivateKey(privateKey);
   if (!imported.ok) return { kind: 'bad', selector, message: imported.error.message };
