@@ -145,6 +145,26 @@ describe.skipIf(!needed)('rspamd with keys in Redis', () => {
       expect(await mail()).toMatchObject({ signedBy: ['r2'] });
     });
 
+    test('of what is found there rspamd says what is in use: not an unused key, nor one of a subdomain', async () => {
+      const signer = await make({ test: { url: rspamd.url } });
+      await redis.client.hset(
+        'DKIM_KEYS',
+        `r1.${domain}`,
+        pem(r1),
+        `old.${domain}`,
+        pem(r2),
+        `s9.sub.${domain}`,
+        pem(foreign),
+      );
+      const found = (await signer.found?.(domain)) ?? [];
+      const inUse = found.map(({ selector, inUse: is }) => [selector, is]).toSorted();
+      expect(inUse).toEqual([
+        ['old', false],
+        ['r1', true],
+        ['s9.sub', false],
+      ]);
+    });
+
     test('flushed, it is all back within moments', async () => {
       const signer = await open();
       await signer.deliver(keyring(domain, 1, [r1, e1]));

@@ -304,11 +304,13 @@ export function createManyKeysSigner(
     inspect,
     async found(domain): Promise<readonly FoundKey[]> {
       const texts = await scanKeys(redis, privateKeys, domain);
-      return [...texts].map(([selector, privateKey]) => ({
-        selector,
-        privateKey,
-        inUse: options.selectors === null || options.selectors.has(selector),
-      }));
+      // Where the selectors are not listed rspamd is asked: entries of subdomains end alike, and any may lie there unused.
+      const signing =
+        options.selectors ??
+        new Set(
+          (await (probe?.signatures(domain) ?? [])).flatMap((each) => (each.domain === domain ? [each.selector] : [])),
+        );
+      return [...texts].map(([selector, privateKey]) => ({ selector, privateKey, inUse: signing.has(selector) }));
     },
     async close() {
       await watch.stop();
