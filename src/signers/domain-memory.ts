@@ -1,4 +1,5 @@
 /** What a signer must remember of each domain over restarts: a small file a domain, without private keys. */
+import { hash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
@@ -17,7 +18,7 @@ export function createDomainMemory<State extends object>(
   initial: State,
 ): DomainMemory<State> {
   const known = new Map<string, State>();
-  const fileOf = (domain: string) => join(folder, `${encodeURIComponent(domain)}.json`);
+  const fileOf = (domain: string) => join(folder, `${fileNameOf(domain)}.json`);
   const read = (domain: string): State => {
     try {
       const parsed = schema.safeParse(JSON.parse(readFileSync(fileOf(domain), 'utf8')));
@@ -46,4 +47,12 @@ export function createDomainMemory<State extends object>(
     },
   };
   return memory;
+}
+
+/** The longest name of a file is 255 octets, which a domain may need for itself: `.json.new` comes after it. */
+const longestName = 200;
+
+function fileNameOf(domain: string): string {
+  const name = encodeURIComponent(domain);
+  return name.length <= longestName ? name : `${name.slice(0, 100)}~${hash('sha256', domain, 'hex')}`;
 }
