@@ -123,6 +123,8 @@ export function createKeyringCache(folder: string, sealer: RecordSealer): Keyrin
         await file.datasync();
         await file.close();
         await rename(beside, main);
+        // The old log is cut off next: were the old cache there after a crash, it would be without what came since.
+        await syncFolder(folder);
         await startLog(id, bytes);
       },
       async abandon() {
