@@ -7,6 +7,9 @@ import type { Store } from '../store/store.ts';
 import { toSignerKeyring } from './keyring.ts';
 import { errorText } from './log.ts';
 
+/** No signer is ahead of a store by more, however old the backup that the store was put back from. */
+export const furthestAhead = 1_000_000;
+
 /** Every key of ours that a signer may have been given; what left between two readings counts as retiring. */
 function ourKeys({ keys }: Snapshot): OtherKey[] {
   return keys.flatMap(({ selector, publicKey, state, ownership }) =>
@@ -33,6 +36,10 @@ export async function handOver(
     const delivery = await signer.deliver(toSignerKeyring(stored, snapshot, signerId));
     switch (delivery.kind) {
       case 'acknowledged':
+        if (delivery.generation > stored.generation + furthestAhead)
+          return failed(
+            `${signerId} says that it has generation ${delivery.generation} of ${name}, which no store can have made (it was given ${stored.generation}): see what it is that it answers with, or what somebody wrote there.`,
+          );
         return { kind: 'acknowledged', at: clock.now(), signerId, generation: delivery.generation };
       case 'drifted':
         return { kind: 'drift-found', at: clock.now(), signerId, message: delivery.message };

@@ -2,13 +2,11 @@
 import { keyOfSelector } from '../../../lifecycle/facts.ts';
 import type { Outcome, Snapshot } from '../../../lifecycle/types.ts';
 import { fold } from '../../fold.ts';
+import { furthestAhead } from '../../hand-over.ts';
 import { signatureOutcomes } from '../../look.ts';
 import { type Operator, operate } from '../../operations.ts';
 import type { Report } from '../wire.ts';
 import type { KnownAgent } from './authenticate.ts';
-
-/** No agent is ahead of a store by more, however old the backup that the store was put back from. */
-const furthestAhead = 1_000_000;
 
 /** Reports of domains that the agent has nothing to do with are refused, and counted. */
 export async function takeReports(
