@@ -61,24 +61,19 @@ function mayGo(look: Look, judged: Judged, key: KeyView, due: Due): boolean {
 }
 
 /**
- * A rotation took so long (a signer was away) that its successors are due by now as well: they stand in for the older keys all the same.
- * Without this nothing could leave until still newer keys had come, for which there may be no selector.
+ * A rotation took so long (a signer was away) that its successors are due by now as well: they stand in for the older keys all the same,
+ * whatever their length. Without this nothing could leave until still newer keys had come, for which there may be no selector.
  */
 function isSuperseded(look: Look, judged: Judged, key: KeyView): boolean {
-  const own = judged.specs.filter((spec) => spec.algorithm === key.algorithm && spec.count > 0);
+  const count = judged.specs.reduce((sum, spec) => sum + (spec.algorithm === key.algorithm ? spec.count : 0), 0);
   const latestFirst = inOrderOfEntry(judged.active);
   const place = latestFirst.indexOf(key);
   const older = latestFirst.slice(place).map(({ id }) => id);
-  return (
-    own.length > 0 &&
-    own.every((spec) => {
-      const later = latestFirst.slice(0, place).filter((each) => matches(each, spec) && !isSpoiled(each));
-      if (later.length < spec.count) return false;
-      const healthy = later.filter((each) => isHealthy(look.snapshot, each, look.policy, look.now, look.guards, older));
-      if (healthy.length < spec.count) for (const each of later) wantFresh(look, judged, each, older);
-      return healthy.length >= spec.count;
-    })
-  );
+  const later = latestFirst.slice(0, place).filter((each) => each.algorithm === key.algorithm && !isSpoiled(each));
+  if (count === 0 || later.length < count) return false;
+  const healthy = later.filter((each) => isHealthy(look.snapshot, each, look.policy, look.now, look.guards, older));
+  if (healthy.length < count) for (const each of later) wantFresh(look, judged, each, older);
+  return healthy.length >= count;
 }
 
 /**
