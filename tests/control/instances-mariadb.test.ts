@@ -1,4 +1,7 @@
-/** Several servers on one MariaDB, as on several machines: each with its own folder, name and milter, and mail through all of them. */
+/**
+ * Several servers on one MariaDB and one Redis, as on several machines: each with its own folder, name and milter, a further milter that
+ * knows nothing but Redis, and mail through all of them.
+ */
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +14,7 @@ import { keyturn, keyturnJson, startKeyturn } from '../support/keyturn.ts';
 import { type Database, type Mariadb, startMariadb } from '../support/mariadb.ts';
 import { need } from '../support/need.ts';
 import { type RunningServer, runOk, waitFor } from '../support/processes.ts';
+import { type RedisServer, startRedis } from '../support/redis.ts';
 import { type TempDir, tempDir } from '../support/temp.ts';
 import { type FastConfig, writeFastConfig } from './fast-config.ts';
 
@@ -32,40 +36,64 @@ interface Member {
   server: RunningServer;
 }
 
-const programs = need('named', 'bind9') && need('mariadbd', 'mariadb-server') && need('mariadb-dump', 'mariadb-client');
+const programs =
+  need('named', 'bind9') &&
+  need('mariadbd', 'mariadb-server') &&
+  need('mariadb-dump', 'mariadb-client') &&
+  need('redis-server', 'redis-server');
 
-describe.skipIf(!programs)('two servers on one MariaDB', () => {
+describe.skipIf(!programs)('two servers on one MariaDB and Redis', () => {
   const shared = tempDir('shared');
   const key = tsigKey('keyturn');
   let bind: DnsServer;
   let mariadb: Mariadb;
   let database: Database;
+  let redis: RedisServer;
+  /** The milter that follows Redis alone. */
+  let follower: { readonly dir: TempDir; readonly socket: string; readonly server: RunningServer };
   const members: Member[] = [];
   let output = '';
   let dump = '';
 
   beforeAll(async () => {
-    [bind, mariadb] = await Promise.all([
+    [bind, mariadb, redis] = await Promise.all([
       startBind({ zones: [{ apex: zone, update: [{ key, scope: 'zone' }] }] }),
       startMariadb(),
+      startRedis(),
     ]);
     database = await mariadb.database();
-    writeFileSync(shared.join('kek'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+    for (const file of ['kek', 'keyrings.key'])
+      writeFileSync(shared.join(file), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
     for (const name of ['one', 'two']) members.push(await join(name));
+    const dir = tempDir('mx');
+    const config = await writeFastConfig(dir, zone, {
+      instance: 'mx',
+      keyrings: keyrings(),
+      dns: { zones: [] },
+      roles: { reconcile: false, dns: false },
+    });
+    config.rewrite(policy);
+    follower = { dir, socket: config.socket, server: await start(dir) };
   }, 60_000);
   afterAll(async () => {
-    await Promise.all(members.map(({ server }) => server.stop()));
-    await Promise.all([bind?.stop(), mariadb?.stop()]);
+    await Promise.all([follower?.server.stop(), ...members.map(({ server }) => server.stop())]);
+    await Promise.all([bind?.stop(), mariadb?.stop(), redis?.[Symbol.asyncDispose]()]);
+    follower?.dir.remove();
     for (const { dir } of members) dir.remove();
     shared.remove();
   });
 
+  const keyrings = () => ({
+    redis: { servers: [`127.0.0.1:${redis.port}`], timeout: '1s' },
+    keyFile: shared.join('keyrings.key'),
+  });
   const settings = (name: string) => {
     const dns = `127.0.0.1:${bind.port}`;
     return {
       instance: name,
       kekFile: shared.join('kek'),
       store: { url: database.url, password: database.password, connections: 4 },
+      keyrings: keyrings(),
       dns: { zones: [] },
       publishers: [{ name: 'bind', kind: 'rfc2136', servers: [dns], key }],
       proof: { zones: [{ apex: zone, servers: [dns] }], timeout: '2s' },
@@ -94,14 +122,14 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
     );
   };
   const mail = (): Traffic[] =>
-    members.flatMap(({ config: { socket, overlap } }) =>
+    [...members.map(({ config }) => config.socket), follower.socket].flatMap((socket) =>
       domains.slice(0, 2).map((domain) =>
         startTraffic({
           socket,
           domain,
           receivers: [createCachingResolver({ upstream: [{ apex: zone, servers: [`127.0.0.1:${bind.port}`] }] })],
           every: 150,
-          againAfter: overlap * 0.4,
+          againAfter: one().config.overlap * 0.4,
           algorithms: ['rsa-sha256', 'ed25519-sha256'],
         }),
       ),
@@ -163,6 +191,13 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
       every: 100,
       what: `the first keys; ${members.map(({ server }) => server.output().slice(-1500)).join('\n')}`,
     });
+    await waitFor(
+      async () =>
+        (await show(domains[0] ?? '')).signers.some(
+          ({ id, acknowledgedGeneration }) => id === 'mx' && acknowledgedGeneration > 0,
+        ),
+      { within: 20_000, every: 250, what: 'the milter that follows Redis' },
+    );
     const traffic = mail();
     await rotate();
 
@@ -200,13 +235,13 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
     });
     await judge(traffic);
     const shown = await show(domains[0] ?? '');
-    expect(shown.signers.map(({ id }) => id).sort()).toEqual(['one', 'two']);
+    expect(shown.signers.map(({ id }) => id).sort()).toEqual(['mx', 'one', 'two']);
     // Two of each kind at the start and one made in the rotation: nothing was made twice.
     expect(shown.keys.filter(({ algorithm }) => algorithm === 'rsa')).toHaveLength(3);
     expect(shown.keys.filter(({ algorithm }) => algorithm === 'ed25519')).toHaveLength(3);
   });
 
-  test('go on signing while MariaDB is in a deadlock, and killed, and finish what they were about when it is back', {
+  test('go on signing while Redis is emptied, MariaDB is in a deadlock, and killed, and finish what they were about when it is back', {
     timeout: 120_000,
   }, async () => {
     dump = await runOk('mariadb-dump', [
@@ -218,6 +253,7 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
     ]);
     const traffic = mail();
     await rotate();
+    await redis.flush();
     await provokeDeadlock();
     await mariadb.kill();
     const before = traffic.map((each) => each.counts().signed);
@@ -270,7 +306,7 @@ describe.skipIf(!programs)('two servers on one MariaDB', () => {
   });
 
   test('write no secret into their logs', () => {
-    for (const { server } of members) output += server.output();
+    for (const { server } of [...members, follower]) output += server.output();
     expect(output).toContain('"ready"');
     expect(output).not.toMatch(/PRIVATE KEY|rule-would-break/);
     expect(output).not.toContain(database.password);
