@@ -147,6 +147,11 @@ describe('a configuration', () => {
     expect(problems('- a list')[0]).toMatch(/expected object/);
   });
 
+  test('suggests only settings of the kind that an entry has', () => {
+    const text = 'signers:\n  - {kind: files, name: f, keys: /tmp/k, tables: []}\n';
+    expect(() => parseConfig(text, 'k.yaml')).toThrow(/keys: there is no such setting \((?!did you mean keys\?)/);
+  });
+
   test('shows no secret, and what it shows can be read back', () => {
     const text = `publishers:
   - {name: bind, kind: rfc2136, servers: [192.0.2.1], key: {name: k, secret: c2VjcmV0LXZhbHVl}}

@@ -89,7 +89,8 @@ export function parseSettings<S extends z.ZodType>(text: string, file: string, s
   if (document.errors.length > 0) {
     throw new ConfigError(document.errors.map((e) => `${at(e.pos[0])}: ${e.message.split('\n')[0] ?? 'not YAML'}`));
   }
-  const result = schema.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
+  const written: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  const result = schema.safeParse(written);
   if (result.success) return result.data;
   const place = (path: readonly PropertyKey[]) => {
     for (let depth = path.length; depth >= 0; depth--) {
@@ -102,7 +103,7 @@ export function parseSettings<S extends z.ZodType>(text: string, file: string, s
     result.error.issues.flatMap((issue) => {
       if (issue.code !== 'unrecognized_keys')
         return [`${place(issue.path)}: ${settingName(issue.path)}${plainly(issue.message)}`];
-      const known = knownSettings(schema, issue.path);
+      const known = knownSettings(schema, issue.path, written);
       return issue.keys.map((key) => {
         const meant = nearest(key, known);
         const hint = meant === null ? `known here: ${known.join(', ')}` : `did you mean ${meant}?`;
@@ -133,10 +134,17 @@ function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
 }
 
-/** Names of the settings that may stand at this path. */
-function knownSettings(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+/** Names of the settings that may stand at this path; of entries that have a `kind`, those of the kind that is written there. */
+function knownSettings(schema: z.ZodType, path: readonly PropertyKey[], written: unknown): string[] {
   let here: unknown[] = [jsonSchemaOf(schema)];
-  for (const part of path) here = here.flatMap((each) => below(each, part));
+  let there = written;
+  for (const part of path) {
+    here = here.flatMap((each) => below(each, part));
+    there = value(there, String(part));
+    const kind = value(there, 'kind');
+    const ofKind = here.filter((each) => value(field(each, 'properties').kind, 'const') === kind);
+    if (kind !== undefined && ofKind.length > 0) here = ofKind;
+  }
   return [...new Set(here.flatMap((each) => Object.keys(field(each, 'properties'))))];
 }
 
