@@ -223,6 +223,26 @@ describe('what an agent has of its domains', () => {
     expect(fake.forgotten).toEqual([]);
   });
 
+  test('is there still after a restart where a signer could not forget it, and gone once it has', async () => {
+    const first = await start([item(7)]);
+    await first.reports();
+    first.fake.forgetting = () => Promise.reject(new Error('the program does not answer'));
+    await first.holdings.apply([{ kind: 'forget', domain, generation: null }]);
+    await first.reports();
+    expect(first.holdings.domains()).toEqual([]);
+    await first.holdings.stop();
+    await first.close();
+    // It is asked about, as everything is that was not named, and told to forget it again.
+    const second = await start(null);
+    expect(second.holdings.domains()).toEqual([domain]);
+    await second.holdings.apply([{ kind: 'forget', domain, generation: null }]);
+    await second.reports();
+    expect(second.fake.forgotten).toEqual([domain]);
+    await second.close();
+    const third = await start(null);
+    expect(third.holdings.domains()).toEqual([]);
+  });
+
   test('is forgotten and answered for where the word comes a second time while the first is carried out', async () => {
     const { fake, holdings, reports } = await start([item(7)]);
     await reports();

@@ -36,6 +36,14 @@ interface Held {
   trouble: string | null;
 }
 
+/** A domain that the signers are to forget. */
+interface Forgetting {
+  /** To be answered with; null where nobody waits for it. */
+  readonly generation: number | null;
+  /** What is put on the disk when they have; null where nothing of it is there. */
+  readonly removed: FeedRecord | null;
+}
+
 export interface LoadingTurn {
   add(items: readonly Item[]): Promise<void>;
   finish(): Promise<void>;
@@ -73,7 +81,7 @@ export interface HoldingsOptions {
 export function createHoldings({ cache, signers, outbox, log, elapsed, now }: HoldingsOptions): Holdings {
   const held = new Map<string, Held>();
   const queue = createWorkQueue(workOn, (domain, trouble) => log.warn('domain-not-settled', { domain, trouble }));
-  const forgetting = new Map<string, number | null>();
+  const forgetting = new Map<string, Forgetting>();
   let isOpen = false;
   let hasCache = false;
   let collectedAt = elapsed();
@@ -83,8 +91,11 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
     const forget = forgetting.get(domain);
     if (forget !== undefined) {
       await signers.forget(domain);
+      // Kept until here: a start that comes before has it still, and is told once more.
+      if (forget.removed !== null && !held.has(domain)) await cache.append([forget.removed], cacheState);
       if (forgetting.get(domain) === forget && !held.has(domain)) {
-        if (forget !== null) outbox.put({ kind: 'acknowledged', domain, born: null, generation: forget });
+        const { generation } = forget;
+        if (generation !== null) outbox.put({ kind: 'acknowledged', domain, born: null, generation });
       }
       // Asked for once more meanwhile, with a generation to answer: that is a turn of its own.
       if (forgetting.get(domain) === forget) forgetting.delete(domain);
@@ -163,17 +174,12 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
       const its = held.get(domain);
       if (item.kind === 'forget') {
         if (its !== undefined || item.generation !== null) {
-          if (its !== undefined)
-            records.push({
-              kind: 'removed',
-              domain,
-              born: its.record.born,
-              generation: Math.max(its.record.generation, item.generation ?? 0),
-            });
+          const { generation } = item;
           then.push(() => {
+            const removed = its === undefined ? (forgetting.get(domain)?.removed ?? null) : removedOf(its, generation);
             held.delete(domain);
             outbox.clear(domain);
-            forgetting.set(domain, item.generation);
+            forgetting.set(domain, { generation, removed });
             queue.due(domain);
             log.info('domain-forgotten', { domain });
           });
@@ -225,7 +231,7 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
       then.push(() => {
         if (isReborn) {
           outbox.clear(domain);
-          forgetting.set(domain, null);
+          forgetting.set(domain, { generation: null, removed: null });
         }
         const loaded = isReborn ? null : (its?.loaded ?? null);
         held.set(domain, { record, digest, ...known, loaded, trouble: its?.trouble ?? null });
@@ -248,8 +254,10 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
     async begin() {
       const found = await cache.read((records) => {
         for (const record of records) {
-          if (record.kind === 'removed') held.delete(record.domain);
-          else if (record.kind === 'keyring') held.set(record.domain, fromCache(record));
+          const before = held.get(record.domain);
+          if (record.kind === 'removed') {
+            if (before === undefined || !isOlder(record, before.record)) held.delete(record.domain);
+          } else if (record.kind === 'keyring') held.set(record.domain, fromCache(record));
           else {
             // Its mail is put off until the control plane has given it again.
             log.error('keyring-damaged', { domain: record.domain, error: record.error.message });
@@ -330,6 +338,10 @@ export function createHoldings({ cache, signers, outbox, log, elapsed, now }: Ho
     },
     stop: queue.stop,
   };
+}
+
+function removedOf({ record: { domain, born, generation } }: Held, asked: number | null): FeedRecord {
+  return { kind: 'removed', domain, born, generation: Math.max(generation, asked ?? 0) };
 }
 
 function fromCache({ sealed: _, ...record }: FeedKeyring): Held {
