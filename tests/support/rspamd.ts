@@ -97,7 +97,8 @@ ${more}
       ],
       // Its workers are in its process group; they have nothing to lose.
       stopSignal: 'SIGKILL',
-      ready: async () => (await accepts(scanPort)) && (await accepts(milterPort)),
+      // The ports are open before the workers behind them have loaded their plugins.
+      ready: async () => (await answers(scanPort)) && (await accepts(milterPort)),
     });
   };
   try {
@@ -125,4 +126,13 @@ ${more}
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+async function answers(port: number): Promise<boolean> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/ping`, { signal: AbortSignal.timeout(1000) });
+    return response.ok && (await response.text()).startsWith('pong');
+  } catch {
+    return false;
+  }
 }
