@@ -78,6 +78,17 @@ describe('from a shadow to its main domain', () => {
     expect(await store.snapshot(main)).toEqual(before);
   });
 
+  test('nothing is given away that the main domain refuses', async () => {
+    const key = await imported(shadow, 'dkim1');
+    const target = { domain: main, stream: 'no-such-stream', use: true };
+    expect(await copyKey(operator(), shadow, key.id, target)).toMatchObject({ kind: 'refused', at: main });
+    expect((await snapshotOf(shadow)).keys[0]).not.toHaveProperty('handedTo');
+    await mark(operator(), main, { kind: 'removal-requested' });
+    const leaving = { domain: main, stream: 'default', use: true };
+    expect(await copyKey(operator(), shadow, key.id, leaving)).toMatchObject({ kind: 'refused', at: main });
+    expect((await snapshotOf(shadow)).keys[0]).not.toHaveProperty('handedTo');
+  });
+
   test('a dry run changes neither', async () => {
     const key = await imported(shadow, 'dkim1');
     const before = [await store.snapshot(main), await store.snapshot(shadow)];

@@ -84,6 +84,14 @@ export async function copyKey(
   const toMain = from.domain.shadowOf === target.domain && sameSelector;
   const toShadow = there.snapshot.domain.shadowOf === source && sameSelector;
   const plan = { operator, from, target, selector, pkcs8 };
+  // What the target refuses must not have been given away: nobody could take it back.
+  const how = toMain
+    ? { kept: true, ...knownOf(key) }
+    : toShadow
+      ? { kept: true, handedTo: source }
+      : { kept: !target.use };
+  const tried = await add({ ...plan, operator: { ...operator, dryRun: true } }, how, toMain || toShadow);
+  if (tried.kind !== 'done') return tried;
   // The source learns of it first: what becomes known of the pair is then never kept from whoever has it.
   const before = await prepareSource(operator, from, target.domain, selector, { toMain, toShadow });
   if (before.kind !== 'done') return { ...before, at: source };
