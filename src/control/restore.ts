@@ -73,7 +73,9 @@ export async function acceptRestore(restore: Restore): Promise<RestoreReport> {
     const details = plain({
       domains: report.domains,
       givenUp: report.givenUp.length,
-      ...(age.kind === 'older' ? { noted: age.mark, entries: age.entries, missing: age.missing } : {}),
+      ...(age.kind === 'older'
+        ? { noted: age.mark, entries: age.entries, missing: age.missing, unmet: age.unmet }
+        : {}),
     });
     await store.journal.append([
       { actor: actor.name, source: actor.source, domain: null, kind: ACCEPTED, details, at: clock.now() },

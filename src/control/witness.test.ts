@@ -45,6 +45,28 @@ describe('a mark of the journal', () => {
     expect((await storeAge(other, [renamed])).kind).toBe('current');
   });
 
+  test('is covered by an acceptance that names it, whatever the clock of its machine said; a later mark is not', async () => {
+    using dir = tempDir('witness');
+    await using store = await openMemoryStore();
+    await using other = await openMemoryStore();
+    await append(store);
+    const witness = fileWitness(dir.path, 'ahead');
+    const note = async () => {
+      const entry = await newest(store);
+      if (entry === undefined) throw new Error('there is no entry');
+      await witness.write({ seq: entry.seq, hash: entry.hash, at: 9_000_000 });
+    };
+    await note();
+    const age = await storeAge(other, [witness]);
+    if (age.kind !== 'older') throw new Error('another store passes for this one');
+    const details = { unmet: [...age.unmet] };
+    await other.journal.append([{ actor: 'a', source: 'cli', domain: null, kind: ACCEPTED, details, at: 1000 }]);
+    expect((await storeAge(other, [witness])).kind).toBe('current');
+    await append(store);
+    await note();
+    expect((await storeAge(other, [witness])).kind).toBe('older');
+  });
+
   test('that cannot be read stops the start rather than being passed over', async () => {
     using dir = tempDir('witness');
     await using store = await openMemoryStore();

@@ -80,6 +80,8 @@ export type StoreAge =
       readonly entries: number;
       /** Entries that are missing at least; 0 where as many are there, but others. */
       readonly missing: number;
+      /** Hashes of all marks that the journal does not hold: what an acceptance accepts, whatever the clocks of their machines said. */
+      readonly unmet: readonly string[];
     };
 
 /** The event that says that a restored store was accepted; marks noted before it count no more. */
@@ -90,13 +92,16 @@ export async function storeAge(store: Pick<Store, 'journal'>, witnesses: readonl
   const marks = [];
   for (const witness of witnesses) for (const mark of await witness.read()) marks.push({ witness: witness.name, mark });
   let worst: StoreAge = { kind: 'current' };
+  const unmet: string[] = [];
   for (const { witness, mark } of marks) {
     if (await holds(store, mark)) continue;
-    if ((await acceptedAt(store)) >= mark.at) continue;
+    const accepted = await lastAcceptance(store);
+    if (accepted !== undefined && (accepted.at >= mark.at || accepted.unmet.includes(mark.hash))) continue;
+    unmet.push(mark.hash);
     const entries = await newestSeq(store);
     const missing = Math.max(0, mark.seq - entries);
     if (worst.kind === 'current' || mark.seq > worst.mark.seq)
-      worst = { kind: 'older', witness, mark, entries, missing };
+      worst = { kind: 'older', witness, mark, entries, missing, unmet };
   }
   return worst;
 }
@@ -110,14 +115,19 @@ export async function holds(
   return items[0]?.seq === seq && items[0].hash === hash;
 }
 
-/** When a restored store was last accepted; before all times where that never was. */
-export async function acceptedAt(store: Pick<Store, 'journal'>): Promise<number> {
+/** When a restored store was last accepted, and which marks that named. */
+async function lastAcceptance(
+  store: Pick<Store, 'journal'>,
+): Promise<{ readonly at: number; readonly unmet: readonly unknown[] } | undefined> {
   const { items } = await store.journal.list({ domain: null, kind: ACCEPTED, order: 'newest' }, { limit: 1 });
-  return items[0]?.at ?? Number.NEGATIVE_INFINITY;
+  const [event] = items;
+  if (event === undefined) return undefined;
+  const { unmet } = event.details as { readonly unmet?: unknown };
+  return { at: event.at, unmet: Array.isArray(unmet) ? unmet : [] };
 }
 
 export async function wasRestored(store: Pick<Store, 'journal'>): Promise<boolean> {
-  return (await acceptedAt(store)) !== Number.NEGATIVE_INFINITY;
+  return (await lastAcceptance(store)) !== undefined;
 }
 
 async function newestSeq(store: Pick<Store, 'journal'>): Promise<number> {
@@ -178,7 +188,16 @@ export function watchStore(
         told = true;
         const entries = newest?.seq ?? 0;
         const missing = Math.max(0, last.seq - entries);
-        onOlder(olderText({ kind: 'older', witness: 'the memory of this process', mark: last, entries, missing }));
+        onOlder(
+          olderText({
+            kind: 'older',
+            witness: 'the memory of this process',
+            mark: last,
+            entries,
+            missing,
+            unmet: [last.hash],
+          }),
+        );
         return;
       }
       doubtedSince = null;
