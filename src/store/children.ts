@@ -1,4 +1,5 @@
 /** Streams, keys, signers and conditions of a domain: rows are written only where an entity changed, and of a row only the columns that did. */
+import { sql } from 'kysely';
 import type { Snapshot } from '../lifecycle/types.ts';
 import { keepFormerKeys } from './history.ts';
 import { canonicalJson } from './json.ts';
@@ -40,10 +41,38 @@ async function writeKeys(trx: Trx, domain: string, before: Snapshot, after: Snap
   const { gone, added, changed } = differences(before.keys, after.keys, (key) => key.id, toRow);
   if (gone.length > 0) await keepFormerKeys(trx, domain, at, gone);
   for (const id of gone) await trx.deleteFrom('keys').where('domain', '=', domain).where('id', '=', id).execute();
+  // Most looks only credit each key's waits: those keys share one statement.
+  const credited: Array<readonly [id: string, facts: string]> = [];
   for (const [id, columns] of changed) {
-    await trx.updateTable('keys').set(columns).where('domain', '=', domain).where('id', '=', id).execute();
+    const { facts, ...others } = columns;
+    if (facts !== undefined && Object.keys(others).length === 0) credited.push([id, facts]);
+    else await trx.updateTable('keys').set(columns).where('domain', '=', domain).where('id', '=', id).execute();
   }
+  await writeFacts(trx, domain, credited);
   for (const row of added) await trx.insertInto('keys').values(row).execute();
+}
+
+async function writeFacts(
+  trx: Trx,
+  domain: string,
+  [first, ...rest]: ReadonlyArray<readonly [id: string, facts: string]>,
+): Promise<void> {
+  if (!first) return;
+  const ids = [first, ...rest].map(([id]) => id);
+  await trx
+    .updateTable('keys')
+    .set({
+      facts:
+        rest.length === 0
+          ? first[1]
+          : sql<string>`case id ${sql.join(
+              [first, ...rest].map(([id, facts]) => sql`when ${id} then ${facts}`),
+              sql` `,
+            )} end`,
+    })
+    .where('domain', '=', domain)
+    .where('id', 'in', ids)
+    .execute();
 }
 
 async function writeSigners(trx: Trx, domain: string, before: Snapshot, after: Snapshot): Promise<void> {
