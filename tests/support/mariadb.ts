@@ -92,6 +92,8 @@ function start(dir: TempDir, port: number, { args = [] }: MariadbOptions): Promi
     args: [
       '--no-defaults',
       `--datadir=${dir.join('data')}`,
+      // Where several servers share one each takes the others' temporary tables away when it starts.
+      `--tmpdir=${dir.path}`,
       `--socket=${dir.join('sock')}`,
       `--pid-file=${dir.join('pid')}`,
       `--port=${port}`,
