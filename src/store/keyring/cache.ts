@@ -201,8 +201,11 @@ export function createKeyringCache(folder: string, sealer: RecordSealer): Keyrin
       inTurn(async () => {
         await current?.log.close();
         current = null;
-        await rm(main, { force: true });
-        await rm(log, { force: true });
+        for (const file of [main, log]) {
+          await rm(file, { force: true }).catch((error: unknown) => {
+            if (!isAbsence(error)) throw error;
+          });
+        }
         await syncFolder(folder);
       }),
     close: () =>
@@ -217,9 +220,14 @@ async function openIfThere(path: string): Promise<FileHandle | null> {
   try {
     return await open(path, 'r');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    if (isAbsence(error)) return null;
     throw error;
   }
+}
+
+/** Nothing is there: no such file, or no folder in which it could be. */
+function isAbsence(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 }
 
 /** A rename is on disk when its folder is. */
