@@ -64,18 +64,15 @@ describe('a milter that follows the keyrings of other processes', () => {
       log: silentLog,
     });
   });
+  const following = (from: Store, log: Log = silentLog) =>
+    followKeyrings(role.signer, { store: from, clock: systemClock, log, binding: bindToAll('milter') });
   afterEach(async () => {
     await role.stop();
     await store.close();
   });
 
   test('lets the mail of a domain that leaves pass once its last key has left, as after a restart', async () => {
-    const follow = followKeyrings(role.signer, {
-      store,
-      clock: systemClock,
-      log: silentLog,
-      binding: bindToAll('milter'),
-    });
+    const follow = following(store);
     await follow();
     expect((await deliver(role, 'leaves.test')).added).toHaveLength(1);
     await change(store, 'leaves.test', 'retiring', 2);
@@ -94,12 +91,7 @@ describe('a milter that follows the keyrings of other processes', () => {
   });
 
   test('puts off the mail of a domain that stays and has lost its keys', async () => {
-    const follow = followKeyrings(role.signer, {
-      store,
-      clock: systemClock,
-      log: silentLog,
-      binding: bindToAll('milter'),
-    });
+    const follow = following(store);
     await follow();
     await change(store, 'stays.test', 'retiring', null);
     await follow();
@@ -114,12 +106,7 @@ describe('a milter that follows the keyrings of other processes', () => {
     });
     const said: unknown[] = [];
     const log: Log = { ...silentLog, error: (what, fields) => void said.push([what, fields]) };
-    const follow = followKeyrings(role.signer, {
-      store: partly,
-      clock: systemClock,
-      log,
-      binding: bindToAll('milter'),
-    });
+    const follow = following(partly, log);
     const generationOf = async (domain: string) =>
       (await store.snapshot(domain))?.snapshot.signers[0]?.acknowledgedGeneration;
     await follow();
@@ -142,12 +129,7 @@ describe('a milter that follows the keyrings of other processes', () => {
   });
 
   test('takes the generation that a signer ahead of a restored store made necessary', async () => {
-    const follow = followKeyrings(role.signer, {
-      store,
-      clock: systemClock,
-      log: silentLog,
-      binding: bindToAll('milter'),
-    });
+    const follow = following(store);
     await follow();
     await operate(operator(store), 'stays.test', (_domain, at) => [
       { kind: 'signer-added', at, signerId: 'other', streams: ['default'] },
