@@ -109,3 +109,32 @@ export function entryOf({ domain, generation, signing }: DomainPlan, before: Ent
     keys: { ...before?.keys, ...keys },
   };
 }
+
+/** The key with this fingerprint is one that the domain has, or had. */
+export function isOfDomain(found: string | null, { ever }: DomainPlan): boolean {
+  return [...ever.streams.values()].some((keys) => keys.some(({ fingerprint }) => fingerprint === found));
+}
+
+/** The keys that have files still: not those whose file holds a key that signs now. */
+export function withoutReplaced({ keys }: Entry, { signing }: DomainPlan): Entry['keys'] {
+  const signs = new Map([...signing.values()].flat().map(({ file, fingerprint }) => [file, fingerprint]));
+  const isStanding = ([fingerprint, { file }]: [string, Entry['keys'][string]]): boolean =>
+    (signs.get(file) ?? fingerprint) === fingerprint;
+  return Object.fromEntries(Object.entries(keys).filter(isStanding));
+}
+
+/** For a domain that is to be signed no more: none of the keys that it had may sign. */
+export function emptyPlan(domain: string, entry: Entry): DomainPlan {
+  const none = byStream(domain, []);
+  const ever = byStream(domain, placedBefore(entry));
+  return {
+    domain,
+    generation: entry.asked,
+    signing: new Map(),
+    wanted: none,
+    known: none,
+    withLeftovers: none,
+    ever,
+    leftovers: [],
+  };
+}

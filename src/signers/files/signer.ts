@@ -9,7 +9,16 @@ import type { SignerDependencies } from '../kind.ts';
 import type { Delivery, Inspection, Signer } from '../signer.ts';
 import { draftOf, removeFile, systemTrouble } from './atomic.ts';
 import { compareAll, type Difference, describe } from './compare.ts';
-import { byStream, type DomainPlan, entryOf, placedBefore, planDomain } from './domain-plan.ts';
+import {
+  byStream,
+  type DomainPlan,
+  emptyPlan,
+  entryOf,
+  isOfDomain,
+  placedBefore,
+  planDomain,
+  withoutReplaced,
+} from './domain-plan.ts';
 import { findKeys } from './find.ts';
 import { gather } from './gather.ts';
 import { checkSigningKeyFile, removeKeyFile, writeKeyFile } from './key-files.ts';
@@ -377,34 +386,6 @@ export async function createFilesSigner(layout: Layout, { id, folder, log }: Sig
       await work.close();
       await layout.probe?.close?.();
     },
-  };
-}
-
-function isOfDomain(found: string | null, { ever }: DomainPlan): boolean {
-  return [...ever.streams.values()].some((keys) => keys.some(({ fingerprint }) => fingerprint === found));
-}
-
-/** The keys that have files still: not those whose file holds a key that signs now. */
-function withoutReplaced({ keys }: Entry, { signing }: DomainPlan): Entry['keys'] {
-  const signs = new Map([...signing.values()].flat().map(({ file, fingerprint }) => [file, fingerprint]));
-  const isStanding = ([fingerprint, { file }]: [string, Entry['keys'][string]]): boolean =>
-    (signs.get(file) ?? fingerprint) === fingerprint;
-  return Object.fromEntries(Object.entries(keys).filter(isStanding));
-}
-
-/** For a domain that is to be signed no more: none of the keys that it had may sign. */
-function emptyPlan(domain: string, entry: Entry): DomainPlan {
-  const none = byStream(domain, []);
-  const ever = byStream(domain, placedBefore(entry));
-  return {
-    domain,
-    generation: entry.asked,
-    signing: new Map(),
-    wanted: none,
-    known: none,
-    withLeftovers: none,
-    ever,
-    leftovers: [],
   };
 }
 
